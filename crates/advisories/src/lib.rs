@@ -1,0 +1,1 @@
+//! Vulnerability feeds to a local database; component to graded vulnerabilities.

@@ -1,0 +1,1 @@
+//! Inventory, exposure, policy, cost and plan of a telecom network.

@@ -1,0 +1,3 @@
+//! The command line: the only crate that prints, exits and reads the environment.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Pure views of results: terminal, HTML, SARIF, CycloneDX.

@@ -1,0 +1,1 @@
+//! Bytes to a tree of artifacts with complete byte coverage.

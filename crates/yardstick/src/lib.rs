@@ -1,0 +1,1 @@
+//! Requirement catalogues as data, evaluated to verdicts and findings.
