@@ -1,1 +1,28 @@
 //! Bytes to a tree of artifacts with complete byte coverage.
+//!
+//! The way of the data inside this crate:
+//!
+//! ```text
+//! content --scan--> magics --probe--> candidates --cover--> regions + gaps --open--> entries --> contents ...
+//! ```
+//!
+//! [`format`] says what a format must offer; [`formats`] holds one file per
+//! format; [`codec`] holds decoders that several formats share. Nothing here
+//! knows facts, rules or output.
+
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+pub mod budget;
+pub mod codec;
+pub mod format;
+pub mod formats;
+pub mod read;

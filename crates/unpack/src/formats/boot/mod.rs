@@ -1,0 +1,6 @@
+//! Boot loaders, kernels, device trees.
+
+use crate::format::Format;
+
+/// All formats of this family.
+pub static FORMATS: &[&dyn Format] = &[];

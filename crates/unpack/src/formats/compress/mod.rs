@@ -1,0 +1,6 @@
+//! Compressed streams.
+
+use crate::format::Format;
+
+/// All formats of this family.
+pub static FORMATS: &[&dyn Format] = &[];

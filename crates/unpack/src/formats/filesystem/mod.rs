@@ -1,0 +1,6 @@
+//! File systems.
+
+use crate::format::Format;
+
+/// All formats of this family.
+pub static FORMATS: &[&dyn Format] = &[];
