@@ -49,7 +49,7 @@ pub enum Fact {
     /// A secret literal other than an account's password or a key.
     Secret(Secret),
     /// An executable or library with its hardening.
-    Executable(Executable),
+    Executable(Box<Executable>),
     /// A package of a package database.
     Package(Package),
     /// A component by whatever evidence.
