@@ -1,2 +1,50 @@
-//! Chores of the repository. `cargo xtask help` lists them.
-fn main() {}
+//! Chores of the repository. `cargo xtask help` lists them; each is a module.
+
+use std::{env, path::PathBuf, process::ExitCode};
+
+mod licences;
+mod tidy;
+
+/// A chore fails with one sentence.
+type Outcome = Result<(), String>;
+
+/// Name, what it does, and the function that does it with the remaining arguments.
+const CHORES: &[(&str, &str, fn(&[String]) -> Outcome)] = &[
+    ("licences", "check that every dependency's licence is on the list", licences::run),
+    ("tidy", "check crate edges, code map, and words that do not belong here", tidy::run),
+];
+
+/// Root of the repository.
+pub fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Output of `cargo metadata`, with all packages of the lock file.
+pub fn metadata() -> Result<serde_json::Value, String> {
+    let out = std::process::Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .current_dir(root())
+        .output()
+        .map_err(|e| format!("cargo metadata could not be run: {e}"))?;
+    if !out.status.success() {
+        return Err(String::from_utf8_lossy(&out.stderr).into_owned());
+    }
+    serde_json::from_slice(&out.stdout).map_err(|e| format!("cargo metadata: {e}"))
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    let name = args.first().map(String::as_str).unwrap_or("help");
+    let Some((_, _, chore)) = CHORES.iter().find(|(n, _, _)| *n == name) else {
+        println!("cargo xtask CHORE [ARGUMENTS]\n");
+        CHORES.iter().for_each(|(name, what, _)| println!("  {name:<12} {what}"));
+        return if name == "help" { ExitCode::SUCCESS } else { ExitCode::from(2) };
+    };
+    match chore(args.get(1..).unwrap_or_default()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask {name}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
