@@ -144,6 +144,8 @@ pub struct Account {
     pub scheme: Option<String>,
     /// The candidate of a public list that verified against the hash.
     pub guessed: Option<Guessed>,
+    /// Candidates tried until one verified, the list ended or the budget of work ended.
+    pub candidates_tried: u32,
     /// What in the image replaces the password at first boot, if anything was found.
     pub replaced_at_first_boot: Option<String>,
     /// Lies under a folder of templates, examples or package data that log-in does not read.
@@ -221,6 +223,8 @@ pub struct PrivateKey {
     pub used_by: Option<String>,
     /// Publication in which this very key stands, if it does.
     pub published: Option<String>,
+    /// What in the image makes the key anew at first boot, if anything was found.
+    pub replaced_at_first_boot: Option<String>,
 }
 
 /// What a key is for.
@@ -268,6 +272,8 @@ pub struct Certificate {
     pub key_bits: Option<u32>,
     /// Basic constraints say CA.
     pub authority: bool,
+    /// Key usages and extended key usages by name: `digitalSignature`, `keyCertSign`, `serverAuth`, ...
+    pub usages: Vec<String>,
     /// Subject is issuer.
     pub self_signed: bool,
     /// Lies in a store of public authorities.
@@ -276,6 +282,8 @@ pub struct Certificate {
     pub public: Digest,
     /// Service whose configuration names the file.
     pub used_by: Option<String>,
+    /// What in the image makes the certificate anew at first boot, if anything was found.
+    pub replaced_at_first_boot: Option<String>,
     /// Wrong but readable encodings, one sentence each.
     pub irregularities: Vec<String>,
 }
@@ -304,6 +312,16 @@ pub struct Secret {
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 pub struct Executable {
+    /// Path in its file system; empty where it lies in none.
+    pub path: String,
+    /// Package that owns the file, as `manager:name`.
+    pub owner: Option<String>,
+    /// The image's own start-up starts it, or something that is started needs it.
+    pub started: Tri,
+    /// It is started and would listen on the network, or such a program needs it.
+    pub network_facing: Tri,
+    /// Setuid, setgid or with file capabilities.
+    pub privileged: bool,
     /// `elf` or `pe`.
     pub format: String,
     /// 32 or 64.
@@ -475,8 +493,11 @@ pub struct Permission {
     pub file_kind: String,
     /// Capabilities as text, for `capability`.
     pub capabilities: Option<String>,
-    /// What the file is, where that matters: `shell`, `interpreter`, `su-program`, `other`.
+    /// What the file is, where that matters: `shell`, `interpreter`, `multi-call`, `su-program`,
+    /// `init-script`, `configuration`, `library`, `executable`, `other`.
     pub role: String,
+    /// It lies in a file system that cannot be written at run time.
+    pub read_only: Tri,
 }
 
 /// A kernel.
@@ -543,6 +564,10 @@ pub struct Tool {
     pub category: String,
     /// Path.
     pub path: String,
+    /// The image's own start-up starts it.
+    pub started: Tri,
+    /// It lies below a folder that a web server of the image serves.
+    pub served: Tri,
 }
 
 /// A mount that the image configures.
