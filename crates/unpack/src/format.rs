@@ -134,6 +134,12 @@ pub trait Format: Send + Sync {
     /// The bytes by which it announces itself; any of them leads to a probe.
     fn magics(&self) -> &'static [Magic];
 
+    /// Ids of formats of which this one is a special use (`deb` of `ar`, `ova` of `tar`). Where both
+    /// claim exactly the same bytes, this one wins whatever their proofs.
+    fn refines(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether the format is really at `at` (the start a magic implies) in `data`, and how far it reaches.
     ///
     /// Must be cheap where it refuses. A structure that is there but damaged or cut short is still a

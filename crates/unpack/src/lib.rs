@@ -23,6 +23,14 @@
 
 pub mod budget;
 pub mod codec;
+pub mod engine;
 pub mod format;
 pub mod formats;
+pub mod input;
+pub mod map;
+pub mod options;
 pub mod read;
+
+pub use engine::{Outcome, unpack};
+pub use input::{Input, Source};
+pub use options::{ContentInfo, Limits, Observer, Options, Progress};

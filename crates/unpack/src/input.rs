@@ -1,0 +1,64 @@
+//! What can be unpacked: a file, bytes, or a folder.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+
+use crate::map;
+
+/// One image, opened.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// Base name as the user gave it; the first part of every locator.
+    pub name: String,
+    /// Where its bytes are.
+    pub source: Source,
+}
+
+/// Where the bytes of an image are.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// In memory or mapped.
+    Bytes(Bytes),
+    /// In the files of a folder, which is read while unpacking. Links in it are never followed.
+    Folder(PathBuf),
+}
+
+impl Input {
+    /// Opens a file (mapped, not read) or a folder.
+    ///
+    /// # Errors
+    /// What the operating system says; anything that is neither file nor folder.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let name = match path.file_name() {
+            Some(name) => name.to_string_lossy().into_owned(),
+            // `.` and `..` have no name of their own.
+            None => path
+                .canonicalize()?
+                .file_name()
+                .map_or_else(|| "root".to_owned(), |n| n.to_string_lossy().into_owned()),
+        };
+        let kind = std::fs::metadata(path)?;
+        let source = if kind.is_dir() {
+            Source::Folder(path.to_owned())
+        } else if kind.is_file() {
+            Source::Bytes(map::map(&File::open(path)?)?)
+        } else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "neither a file nor a folder; pipe its content to standard input instead",
+            ));
+        };
+        Ok(Self { name, source })
+    }
+
+    /// Bytes that are in memory already.
+    #[must_use]
+    pub fn bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+        Self { name: name.into(), source: Source::Bytes(bytes.into()) }
+    }
+}
