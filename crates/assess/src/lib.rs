@@ -1,1 +1,4 @@
-//! The pipeline: unpack, inspect, match, judge.
+//! The pipeline: unpack, inspect, match, judge. It knows neither arguments nor output.
+
+pub mod cache;
+pub mod sandbox;
