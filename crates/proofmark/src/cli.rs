@@ -1,0 +1,153 @@
+//! The arguments, as the user types them. Help, man page, completions and
+//! `docs/commands.md` are all made from this.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Evidence for telecom supply-chain decisions: what exactly is wrong with this equipment, where, and how sure that is.
+///
+/// Exit status: 0 done, 1 could not be done, 2 wrong arguments, 3 the level of --fail-on was reached.
+#[derive(Debug, Parser)]
+#[command(name = "proofmark", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Reads images without the sandbox. For systems that have none; the input is then parsed unconfined.
+    #[arg(long, global = true)]
+    pub no_sandbox: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Assesses one image: unpacks it, looks at every content, and judges it by a yardstick.
+    Assay(Assay),
+    /// Lists the artifact tree: locator, kind, size, digest, mode, owner, time, link target.
+    Ls(Ls),
+    /// Prints the bytes that a locator names: text where it is text, else hexadecimal.
+    Show(Show),
+    /// Extracts an image into a folder, confined to it.
+    Unpack(Unpack),
+    /// Says what a requirement checks, why, from which source, and where it is wrong.
+    Explain(Explain),
+    /// Shows sandbox, budgets, cache and freshness of data.
+    Doctor,
+    /// Writes man page and completions into a folder.
+    #[command(name = "__install", hide = true)]
+    Install {
+        /// The folder.
+        dir: PathBuf,
+    },
+}
+
+/// `proofmark assay`.
+#[derive(Debug, Args)]
+pub struct Assay {
+    /// File or folder; `-` reads standard input.
+    pub image: PathBuf,
+    /// Writes assessment.json, report.html, results.sarif, sbom.cdx.json, findings.csv and components.csv into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Yardstick to judge by: a name that `proofmark explain` lists, or a file. May be given several times.
+    #[arg(long, value_name = "FILE|NAME")]
+    pub yardstick: Vec<String>,
+    /// Judges dates (such as the end of a certificate) as of this day. Without it: the newest time in the image.
+    #[arg(long, value_name = "YYYY-MM-DD")]
+    pub as_of: Option<String>,
+    /// When to end with status 3: at a failed requirement, also at an inconclusive one, or never.
+    #[arg(long, value_enum, default_value_t = FailOn::Never)]
+    pub fail_on: FailOn,
+    /// Neither reads nor writes the cache of facts.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Options shared by the commands that read an image.
+    #[command(flatten)]
+    pub work: Work,
+}
+
+/// When an assay ends with status 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// A requirement failed.
+    Fail,
+    /// A requirement failed or is inconclusive.
+    Inconclusive,
+    /// Never.
+    Never,
+}
+
+/// `proofmark ls`.
+#[derive(Debug, Args)]
+pub struct Ls {
+    /// File or folder; `-` reads standard input.
+    pub image: PathBuf,
+    /// One JSON object for each artifact and line.
+    #[arg(long)]
+    pub json: bool,
+    /// Indents by depth instead of printing whole locators.
+    #[arg(long, conflicts_with = "json")]
+    pub tree: bool,
+    /// Only artifacts whose locator matches this pattern (`*`, `?`, `**`).
+    #[arg(long, value_name = "GLOB")]
+    pub only: Option<String>,
+    /// Options shared by the commands that read an image.
+    #[command(flatten)]
+    pub work: Work,
+}
+
+/// `proofmark show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// File or folder; `-` reads standard input.
+    pub image: PathBuf,
+    /// The place, as printed by the other commands: gateway.img@0x40000:squashfs/etc/passwd+0x0..0x20
+    pub locator: String,
+    /// Writes the bytes as they are.
+    #[arg(long)]
+    pub raw: bool,
+    /// Options shared by the commands that read an image.
+    #[command(flatten)]
+    pub work: Work,
+}
+
+/// `proofmark unpack`.
+#[derive(Debug, Args)]
+pub struct Unpack {
+    /// File or folder; `-` reads standard input.
+    pub image: PathBuf,
+    /// Folder to write into; it is made if it does not exist, and nothing is written outside it.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Only artifacts whose locator matches this pattern (`*`, `?`, `**`).
+    #[arg(long, value_name = "GLOB")]
+    pub only: Option<String>,
+    /// Options shared by the commands that read an image.
+    #[command(flatten)]
+    pub work: Work,
+}
+
+/// `proofmark explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// Id, such as ACC-01; without it all are listed.
+    pub id: Option<String>,
+}
+
+/// How much work may be done.
+#[derive(Debug, Args)]
+pub struct Work {
+    /// Threads; 0 is one for each core. The result does not depend on it.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub jobs: usize,
+    /// Time for the whole image, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600)]
+    pub max_time: u64,
+    /// Bytes that may come out of the image in all, in GiB.
+    #[arg(long, value_name = "GIB", default_value_t = 64)]
+    pub max_output: u64,
+    /// Levels of contents inside contents.
+    #[arg(long, value_name = "N", default_value_t = 24)]
+    pub max_depth: u32,
+}

@@ -1,0 +1,93 @@
+//! One file for each command.
+
+pub mod assay;
+pub mod doctor;
+pub mod explain;
+pub mod install;
+pub mod ls;
+pub mod show;
+pub mod unpack;
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use proofmark_unpack::{Input, Options, options::Limits};
+
+use crate::{
+    cli::Work,
+    failure::{Code, Failure},
+    worker,
+};
+
+/// The name for standard input.
+pub fn is_stdin(image: &Path) -> bool {
+    image.as_os_str() == "-"
+}
+
+/// Threads and bounds, as the user asked for them.
+pub fn options(work: &Work) -> Options {
+    Options {
+        jobs: work.jobs,
+        limits: Limits {
+            output: work.max_output.saturating_mul(1 << 30),
+            depth: work.max_depth,
+            time: Some(Duration::from_secs(work.max_time)),
+            ..Limits::default()
+        },
+    }
+}
+
+/// Enters the sandbox and opens the image in it. `read` and `write` are what else the command needs.
+///
+/// # Errors
+/// An image that is not there, or a sandbox that cannot be entered.
+pub fn open(
+    image: &Path,
+    no_sandbox: bool,
+    mut read: Vec<PathBuf>,
+    write: Vec<PathBuf>,
+) -> Result<Input, Failure> {
+    let limit = Limits::default().content;
+    if is_stdin(image) {
+        worker::confine(no_sandbox, read, write, 0)?;
+        let mut bytes = Vec::new();
+        io::stdin()
+            .lock()
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|e| Failure::input(image, &e))?;
+        if bytes.len() as u64 > limit {
+            let message = format!("standard input: more than {limit} bytes; write it to a file and name that");
+            return Err(Failure::new(Code::Input, message));
+        }
+        return Ok(Input::bytes("stdin", bytes));
+    }
+    let metadata = fs::metadata(image).map_err(|e| Failure::input(image, &e))?;
+    if metadata.is_file() && metadata.len() == 0 {
+        return Err(Failure::new(Code::Input, format!("{}: is empty; there is nothing to look at", image.display())));
+    }
+    read.push(image.to_owned());
+    worker::confine(no_sandbox, read, write, metadata.len())?;
+    Input::open(image).map_err(|e| Failure::input(image, &e))
+}
+
+/// Writes to standard output; a reader that went away (`| head`) is no failure.
+pub fn print(text: &str) -> Result<(), Failure> {
+    write(text.as_bytes())
+}
+
+/// Writes bytes to standard output.
+pub fn write(bytes: &[u8]) -> Result<(), Failure> {
+    use io::Write as _;
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::output(Path::new("standard output"), &e))
+        }
+        _ => Ok(()),
+    }
+}
