@@ -8,7 +8,11 @@ pub mod boot;
 pub mod compress;
 pub mod executable;
 pub mod filesystem;
+pub mod layout;
 pub mod partition;
+pub mod sums;
+#[cfg(test)]
+pub mod testing;
 pub mod vendor;
 
 /// Every format, in the order of ids. No result depends on this order.
