@@ -54,6 +54,9 @@ pub enum Severity {
 /// A requirement as it was applied, copied into the assessment so that the document explains itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Requirement {
+    /// Yardstick it was applied as part of, such as `baseline`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub yardstick: String,
     /// Id, such as `ACC-01`.
     pub id: String,
     /// Revision of the rule; any change of condition or text raises it.
