@@ -2,7 +2,7 @@
 //! pays from a budget, and running out is a reported outcome.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Instant,
 };
 
@@ -39,18 +39,29 @@ pub struct Budget {
     entries: AtomicU64,
     work: AtomicU64,
     deadline: Option<Instant>,
+    /// Whether output was ever refused.
+    output_refused: AtomicBool,
 }
 
-/// Takes `n` from `counter`, or nothing if less is left.
-fn take(counter: &AtomicU64, n: u64) -> bool {
-    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n)).is_ok()
+/// Payments below this are not worth a look at the clock each.
+const CLOCK_EVERY: u64 = 1 << 16;
+
+/// Takes `n` from `counter`, or nothing if less is left; what was there before.
+fn take(counter: &AtomicU64, n: u64) -> Option<u64> {
+    counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(n)).ok()
 }
 
 impl Budget {
     /// `output` bytes, `entries` entries, `work` steps (a step is about one byte looked at), and a deadline.
     #[must_use]
     pub fn new(output: u64, entries: u64, work: u64, deadline: Option<Instant>) -> Self {
-        Self { output: output.into(), entries: entries.into(), work: work.into(), deadline }
+        Self {
+            output: output.into(),
+            entries: entries.into(),
+            work: work.into(),
+            deadline,
+            output_refused: AtomicBool::new(false),
+        }
     }
 
     /// Generous bounds for tests and small tools: 1 GiB out, a million entries.
@@ -64,7 +75,19 @@ impl Budget {
     /// # Errors
     /// [`Exhausted::Output`] or [`Exhausted::Time`].
     pub fn output(&self, n: u64) -> Result<(), Exhausted> {
-        if take(&self.output, n) { self.time() } else { Err(Exhausted::Output) }
+        match take(&self.output, n) {
+            Some(before) => self.time(before, n),
+            None => {
+                self.output_refused.store(true, Ordering::Relaxed);
+                Err(Exhausted::Output)
+            }
+        }
+    }
+
+    /// Whether [`output`](Self::output) ever said no.
+    #[must_use]
+    pub fn output_was_refused(&self) -> bool {
+        self.output_refused.load(Ordering::Relaxed)
     }
 
     /// Bytes that may still be produced.
@@ -78,7 +101,7 @@ impl Budget {
     /// # Errors
     /// [`Exhausted::Entries`].
     pub fn entry(&self) -> Result<(), Exhausted> {
-        if take(&self.entries, 1) { Ok(()) } else { Err(Exhausted::Entries) }
+        take(&self.entries, 1).map(drop).ok_or(Exhausted::Entries)
     }
 
     /// Pays for `n` steps of work (bytes scanned, nodes visited times their size, ...).
@@ -86,12 +109,20 @@ impl Budget {
     /// # Errors
     /// [`Exhausted::Work`] or [`Exhausted::Time`].
     pub fn work(&self, n: u64) -> Result<(), Exhausted> {
-        if take(&self.work, n) { self.time() } else { Err(Exhausted::Work) }
+        take(&self.work, n).map_or(Err(Exhausted::Work), |before| self.time(before, n))
     }
 
-    fn time(&self) -> Result<(), Exhausted> {
+    /// Steps that may still be taken.
+    #[must_use]
+    pub fn work_left(&self) -> u64 {
+        self.work.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the clock when a payment of `n` takes a counter from `before` across a multiple of [`CLOCK_EVERY`].
+    fn time(&self, before: u64, n: u64) -> Result<(), Exhausted> {
+        let crossed = before / CLOCK_EVERY != before.saturating_sub(n) / CLOCK_EVERY;
         match self.deadline {
-            Some(deadline) if Instant::now() > deadline => Err(Exhausted::Time),
+            Some(deadline) if crossed && Instant::now() > deadline => Err(Exhausted::Time),
             _ => Ok(()),
         }
     }

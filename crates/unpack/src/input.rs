@@ -7,8 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use proofmark_model::Metadata;
 
-use crate::map;
+use crate::map::{self, Holes};
 
 /// One image, opened.
 #[derive(Debug, Clone)]
@@ -17,6 +18,8 @@ pub struct Input {
     pub name: String,
     /// Where its bytes are.
     pub source: Source,
+    /// Which bytes are known to be zero without looking.
+    pub holes: Holes,
 }
 
 /// Where the bytes of an image are.
@@ -43,22 +46,32 @@ impl Input {
                 .map_or_else(|| "root".to_owned(), |n| n.to_string_lossy().into_owned()),
         };
         let kind = std::fs::metadata(path)?;
-        let source = if kind.is_dir() {
-            Source::Folder(path.to_owned())
+        let (source, holes) = if kind.is_dir() {
+            (Source::Folder(path.to_owned()), Holes::default())
         } else if kind.is_file() {
-            Source::Bytes(map::map(&File::open(path)?)?)
+            let file = File::open(path)?;
+            let bytes = map::map(&file)?;
+            let holes = Holes::find(&file, &bytes);
+            (Source::Bytes(bytes), holes)
         } else {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "neither a file nor a folder; pipe its content to standard input instead",
             ));
         };
-        Ok(Self { name, source })
+        Ok(Self { name, source, holes })
+    }
+
+    /// What is recorded about the image itself: nothing, its name aside. Times and owners of the input are
+    /// those of the machine it was copied to.
+    #[must_use]
+    pub fn metadata(&self) -> Metadata {
+        Metadata::default()
     }
 
     /// Bytes that are in memory already.
     #[must_use]
     pub fn bytes(name: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
-        Self { name: name.into(), source: Source::Bytes(bytes.into()) }
+        Self { name: name.into(), source: Source::Bytes(bytes.into()), holes: Holes::default() }
     }
 }

@@ -22,15 +22,21 @@
 )]
 
 pub mod budget;
+pub mod classify;
 pub mod codec;
+pub mod cover;
 pub mod engine;
+mod examine;
+mod folder;
 pub mod format;
 pub mod formats;
 pub mod input;
 pub mod map;
 pub mod options;
 pub mod read;
+pub mod scan;
+mod tree;
 
-pub use engine::{Outcome, unpack};
+pub use engine::{Outcome, unpack, unpack_with};
 pub use input::{Input, Source};
 pub use options::{ContentInfo, Limits, Observer, Options, Progress};
