@@ -56,16 +56,22 @@ pub struct Rule {
     pub entry: Entry,
     /// Group id.
     pub group: String,
-    /// Kind of fact it is over; none for the whole image.
-    pub over: Option<usize>,
     pub(crate) applies: Option<Expression>,
-    pub(crate) in_scope: Option<Expression>,
-    pub(crate) fail: Option<Expression>,
-    pub(crate) inconclusive: Option<Expression>,
-    pub(crate) fails_when: Option<Expression>,
-    pub(crate) at: Option<Expression>,
-    pub(crate) message: Template,
-    pub(crate) doubt: Option<Template>,
+    pub(crate) checks: Vec<Checked>,
+}
+
+/// A check of a requirement, ready to be evaluated.
+#[derive(Debug)]
+pub(crate) struct Checked {
+    /// Position of the kind of fact in `KINDS`; none for the whole image.
+    pub over: Option<usize>,
+    pub in_scope: Option<Expression>,
+    pub fail: Option<Expression>,
+    pub inconclusive: Option<Expression>,
+    pub fails_when: Option<Expression>,
+    pub at: Option<Expression>,
+    pub message: Template,
+    pub doubt: Option<Template>,
 }
 
 /// A requirement as written in a catalogue file.
@@ -93,29 +99,12 @@ pub struct Entry {
     pub false_positives: Vec<String>,
     /// What mends a violation.
     pub remedy: String,
-    /// Kind of fact, or `image`.
-    pub over: Spanned<String>,
     /// Condition over the image: otherwise the requirement is not applicable.
     pub applies: Option<Spanned<String>>,
     /// Why it is not applicable, for a reader.
     pub not_applicable: Option<String>,
-    /// Condition over a fact: others are not looked at.
-    pub in_scope: Option<Spanned<String>>,
-    /// Condition over a fact: it violates the requirement.
-    pub fail: Option<Spanned<String>>,
-    /// Sentence about the violation.
-    pub message: Spanned<String>,
-    /// Condition over a fact that does not violate it: it stays open whether it does.
-    pub inconclusive: Option<Spanned<String>>,
-    /// Sentence about what stays open.
-    pub doubt: Option<Spanned<String>>,
     /// The exact question to answer on a device or to ask its maker, when the verdict is inconclusive.
     pub question: String,
-    /// Condition over `violations`, `open` and `examined`: enough of them for a fail. Must not become false
-    /// as `violations` grows. Default: at least one.
-    pub fails_when: Option<Spanned<String>>,
-    /// For a requirement over the image: the facts a violation points at.
-    pub at: Option<Spanned<String>>,
     /// Sentence about a pass.
     pub pass: String,
     /// Verdict when nothing is in scope: `pass`, `not-applicable` or `inconclusive`.
@@ -131,6 +120,31 @@ pub struct Entry {
     /// Verdicts that cannot come about, with the reason.
     #[serde(default)]
     pub impossible: BTreeMap<String, String>,
+    /// What is checked, each over one kind of fact. One that fails makes the requirement fail.
+    pub check: Vec<Check>,
+}
+
+/// A check of a requirement as written: conditions over one kind of fact.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Check {
+    /// Kind of fact, or `image`.
+    pub over: Spanned<String>,
+    /// Condition over a fact: others are not looked at.
+    pub in_scope: Option<Spanned<String>>,
+    /// Condition over a fact: it violates the requirement.
+    pub fail: Option<Spanned<String>>,
+    /// Sentence about the violation.
+    pub message: Spanned<String>,
+    /// Condition over a fact that does not violate it: it stays open whether it does.
+    pub inconclusive: Option<Spanned<String>>,
+    /// Sentence about what stays open.
+    pub doubt: Option<Spanned<String>>,
+    /// Condition over `violations`, `open` and `examined`: enough of them for a fail. Must not become false
+    /// as `violations` grows. Default: at least one.
+    pub fails_when: Option<Spanned<String>>,
+    /// For a check over the image: the facts a violation points at.
+    pub at: Option<Spanned<String>>,
 }
 
 fn default_hides_in() -> u64 {
@@ -333,6 +347,8 @@ impl Catalogue {
         };
         let mut wanted: BTreeSet<&str> = taken.ids.iter().map(|i| i.get_ref().as_str()).collect();
         let base = Self::builtin(name)?;
+        // What is taken over is part of what this yardstick says.
+        self.digest = Digest::of(format!("{}\n{}", self.digest, base.digest).as_bytes());
         let mut parameters = base.parameters.clone();
         parameters.extend(self.parameters.clone());
         self.parameters = parameters.clone();
@@ -378,55 +394,15 @@ impl Reading {
     }
 
     fn rule(&self, source: Source<'_>, entry: Entry, group: &str) -> Result<Rule, CatalogueError> {
-        let over = match entry.over.get_ref().as_str() {
-            "image" => None,
-            kind => {
-                let wanted = kind.replace('-', "_");
-                let found = KINDS.iter().position(|r| r.name == wanted);
-                Some(found.ok_or_else(|| {
-                    let near = nearest(&wanted, KINDS.iter().map(|r| r.name).chain(["image"]));
-                    let what = format!("no kind of fact is called `{kind}`{near}");
-                    source.error(entry.over.span().start, what)
-                })?)
-            }
-        };
-        let image = self.scope(&[]);
-        let record: Option<&'static Record> = over.and_then(|k| KINDS.get(k).copied());
-        let fact = match record {
-            Some(r) => self.scope(&[(r.name, Type::Record(r))]),
-            None => self.scope(&[]),
-        };
-        let counts =
-            self.scope(&[("violations", Type::Int), ("open", Type::Int), ("examined", Type::Int)]);
-        let condition = |field: &Option<Spanned<String>>, scope: &Scope| {
-            field
-                .as_ref()
-                .map(|f| {
-                    Expression::read_as(f.get_ref(), scope, Type::Bool)
-                        .map_err(|r| source.inside(f, r))
-                })
-                .transpose()
-        };
-        let template = |field: &Spanned<String>| {
-            Template::read(field.get_ref(), &fact).map_err(|r| source.inside(field, r))
-        };
         let start = entry.id.span().start;
         let id = entry.id.get_ref();
         let complain = |what: &str| Err(source.error(start, format!("`{id}` {what}")));
-        if entry.fail.is_none() && entry.inconclusive.is_none() {
-            return complain("has neither `fail` nor `inconclusive`; it could never say anything");
-        }
-        if entry.inconclusive.is_some() != entry.doubt.is_some() {
-            return complain(
-                "needs `inconclusive` and `doubt` together: the condition and its sentence",
-            );
-        }
         if entry.applies.is_some() != entry.not_applicable.is_some() {
             return complain(
                 "needs `applies` and `not-applicable` together: the condition and its sentence",
             );
         }
-        if over.is_some() && entry.none != Verdict::Pass && entry.absent.is_none() {
+        if entry.none != Verdict::Pass && entry.absent.is_none() {
             return complain(
                 "needs `absent`: the sentence for an image in which nothing is in scope",
             );
@@ -437,10 +413,60 @@ impl Reading {
         if entry.sources.is_empty() || entry.false_positives.is_empty() {
             return complain("needs at least one source and one false positive");
         }
-        let at = entry
+        if entry.check.is_empty() {
+            return complain("has no [[requirement.check]]; it could never say anything");
+        }
+        Ok(Rule {
+            group: group.to_owned(),
+            applies: condition(source, &entry.applies, &self.scope(&[]))?,
+            checks: entry
+                .check
+                .iter()
+                .map(|check| self.check(source, check))
+                .collect::<Result<_, _>>()?,
+            entry,
+        })
+    }
+
+    fn check(&self, source: Source<'_>, check: &Check) -> Result<Checked, CatalogueError> {
+        let over = match check.over.get_ref().as_str() {
+            "image" => None,
+            kind => {
+                let wanted = kind.replace('-', "_");
+                let found = KINDS.iter().position(|r| r.name == wanted);
+                Some(found.ok_or_else(|| {
+                    let near = nearest(&wanted, KINDS.iter().map(|r| r.name).chain(["image"]));
+                    let what = format!("no kind of fact is called `{kind}`{near}");
+                    source.error(check.over.span().start, what)
+                })?)
+            }
+        };
+        let start = check.over.span().start;
+        if check.fail.is_none() && check.inconclusive.is_none() {
+            let what = "a check needs `fail` or `inconclusive`; this one could never say anything";
+            return Err(source.error(start, what));
+        }
+        if check.inconclusive.is_some() != check.doubt.is_some() {
+            let what = "a check needs `inconclusive` and `doubt` together: the condition and its sentence";
+            return Err(source.error(start, what));
+        }
+        let record: Option<&'static Record> = over.and_then(|k| KINDS.get(k).copied());
+        let fact = match record {
+            Some(r) => self.scope(&[(r.name, Type::Record(r))]),
+            None => self.scope(&[]),
+        };
+        let counts = self.scope(&[
+            ("violations", Type::Int),
+            ("open", Type::Int),
+            ("examined", Type::Int),
+        ]);
+        let template = |field: &Spanned<String>| {
+            Template::read(field.get_ref(), &fact).map_err(|r| source.inside(field, r))
+        };
+        let at = check
             .at
             .as_ref()
-            .map(|f| match Expression::read(f.get_ref(), &image) {
+            .map(|f| match Expression::read(f.get_ref(), &self.scope(&[])) {
                 Ok(e) if matches!(e.ty, Type::Records(_)) => Ok(e),
                 Ok(e) => {
                     let what = format!("this is {}, but a list of facts is needed here", e.ty);
@@ -449,18 +475,27 @@ impl Reading {
                 Err(r) => Err(source.inside(f, r)),
             })
             .transpose()?;
-        Ok(Rule {
-            group: group.to_owned(),
+        Ok(Checked {
             over,
-            applies: condition(&entry.applies, &image)?,
-            in_scope: condition(&entry.in_scope, &fact)?,
-            fail: condition(&entry.fail, &fact)?,
-            inconclusive: condition(&entry.inconclusive, &fact)?,
-            fails_when: condition(&entry.fails_when, &counts)?,
+            in_scope: condition(source, &check.in_scope, &fact)?,
+            fail: condition(source, &check.fail, &fact)?,
+            inconclusive: condition(source, &check.inconclusive, &fact)?,
+            fails_when: condition(source, &check.fails_when, &counts)?,
             at,
-            message: template(&entry.message)?,
-            doubt: entry.doubt.as_ref().map(template).transpose()?,
-            entry,
+            message: template(&check.message)?,
+            doubt: check.doubt.as_ref().map(template).transpose()?,
         })
     }
+}
+
+/// Reads a field that holds a condition.
+fn condition(
+    source: Source<'_>,
+    field: &Option<Spanned<String>>,
+    scope: &Scope,
+) -> Result<Option<Expression>, CatalogueError> {
+    let Some(f) = field else { return Ok(None) };
+    Expression::read_as(f.get_ref(), scope, Type::Bool)
+        .map(Some)
+        .map_err(|r| source.inside(f, r))
 }

@@ -18,7 +18,7 @@ pub(crate) fn excerpt(subject: Subject<'_>) -> Option<String> {
                 v.component.version.as_deref().unwrap_or("(no version)")
             )
         }
-        Subject::Fact(o) => match &o.fact {
+        Subject::Fact(o, _) => match &o.fact {
             Fact::Account(a) => {
                 let scheme = a.scheme.as_deref().unwrap_or("-");
                 let shell = a.shell.as_deref().unwrap_or("-");

@@ -67,10 +67,13 @@ impl Explanation {
             }
         };
         condition("applies", &e.applies);
-        condition("in-scope", &e.in_scope);
-        condition("fail", &e.fail);
-        condition("inconclusive", &e.inconclusive);
-        condition("fails-when", &e.fails_when);
+        for check in &e.check {
+            condition("over", &Some(check.over.clone()));
+            condition("in-scope", &check.in_scope);
+            condition("fail", &check.fail);
+            condition("inconclusive", &check.inconclusive);
+            condition("fails-when", &check.fails_when);
+        }
         Self {
             yardstick: catalogue.id.clone(),
             id: e.id.get_ref().clone(),

@@ -53,6 +53,8 @@ pub enum Parameter {
     Text(String),
     /// Texts.
     Texts(Vec<String>),
+    /// Text to text.
+    Map(BTreeMap<String, String>),
 }
 
 /// A checked expression.
@@ -69,6 +71,7 @@ enum Node {
     Int(i64),
     Text(String),
     Texts(Vec<String>),
+    Map(BTreeMap<String, String>),
     Slot(usize),
     Field(Box<Node>, Getter),
     Has(Box<Node>, Getter),
@@ -87,6 +90,7 @@ enum Node {
     Test(Test, Box<[Node; 2]>),
     Lower(Box<Node>),
     Show(Box<Node>),
+    Date(Box<Node>),
     Fold(Fold, Box<[Node; 2]>, usize),
 }
 
@@ -284,6 +288,7 @@ impl Checker<'_> {
                 Parameter::Int(v) => (Node::Int(v), Type::Int),
                 Parameter::Text(v) => (Node::Text(v), Type::Text),
                 Parameter::Texts(v) => (Node::Texts(v), Type::Texts),
+                Parameter::Map(v) => (Node::Map(v), Type::Map),
             });
         }
         let (node, field) = self.field(e, operand, field)?;
@@ -383,6 +388,7 @@ impl Checker<'_> {
             ("has", [a]) => self.has(e, a),
             ("size", [a]) => self.size(a),
             ("string", [a]) => Ok((Node::Show(Box::new(self.of(a, Type::Int)?)), Type::Text)),
+            ("date", [a]) => Ok((Node::Date(Box::new(self.of(a, Type::Text)?)), Type::Int)),
             _ if FUNCTIONS.contains(&name) => {
                 self.refuse(e, format!("`{name}` is not called this way"))
             }
@@ -618,6 +624,7 @@ impl Node {
             Self::Int(v) => Value::Int(*v),
             Self::Text(v) => Value::Text(Cow::Borrowed(v)),
             Self::Texts(v) => Value::Texts(v),
+            Self::Map(v) => Value::Map(v),
             Self::Slot(slot) => f.slots.get(*slot).cloned().ok_or_else(wrong)?,
             Self::Field(record, get) => get(record.record(f)?)?,
             Self::Has(record, get) => {
@@ -722,6 +729,10 @@ impl Node {
             }
             Self::Lower(a) => Value::Text(Cow::Owned(a.text(f)?.to_ascii_lowercase())),
             Self::Show(a) => Value::Text(Cow::Owned(a.int(f)?.to_string())),
+            Self::Date(a) => {
+                let why = "a text is not a date of the form YYYY-MM-DD";
+                Value::Int(seconds(&a.text(f)?).ok_or(Not::Known(Cow::Borrowed(why)))?)
+            }
             Self::Fold(fold, both, slot) => return both[1].fold(*fold, &both[0], *slot, f),
         })
     }
@@ -766,6 +777,23 @@ impl Node {
             (Fold::Filter | Fold::Map, None) => Ok(Value::List(kept)),
         }
     }
+}
+
+/// Seconds since 1970-01-01 UTC at the start of the day `YYYY-MM-DD`, from 1970 to 9999.
+fn seconds(date: &str) -> Option<i64> {
+    let mut parts = date.split('-').map(|p| p.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    if date.len() != 10
+        || !(1970..=9999).contains(&year)
+        || !(1..=12).contains(&month)
+        || !(1..=31).contains(&day)
+    {
+        return None;
+    }
+    // Years start in March, so that the leap day is the last of its year.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    Some((days - 719_468) * 86_400)
 }
 
 fn length(list: &Value<'_>) -> usize {

@@ -29,7 +29,7 @@ static COMMON: &[Field] = &[
 ];
 
 records! {
-    ACCOUNT "account" "accounts" (fact!(Account, x) => x) "A local account." {
+    ACCOUNT "account" "accounts" (Subject::Fact(Observation { fact: Fact::Account(x), .. }, peers) => x) "A local account." {
         user: text "Login name." = text(&x.user);
         uid: maybe_int "Numeric user id." = maybe_int("uid", x.uid);
         gid: maybe_int "Numeric group id." = maybe_int("gid", x.gid);
@@ -50,6 +50,7 @@ records! {
         guessed_index: maybe_int "Its position in that list." = maybe_int("guessed_index", x.guessed.as_ref().map(|g| g.index));
         candidates_tried: int "Candidates of public lists that were tried." = int(x.candidates_tried);
         replaced_at_first_boot: maybe "What replaces the password at first boot." = maybe("replaced_at_first_boot", &x.replaced_at_first_boot);
+        same_uid: int "Other names with the same user id in the same store." = int(peers);
         template: bool "Lies among templates or examples that log-in does not read." = boolean(x.template);
     }
     LOGIN_KEY "login_key" "login_keys" (fact!(LoginKey, x) => x) "A public key that opens a login." {
@@ -97,7 +98,7 @@ records! {
         length: int "Length in bytes." = int(x.length);
         sink: maybe "What it is used for, where the use is in the same text." = maybe("sink", &x.sink);
     }
-    EXECUTABLE "executable" "executables" (fact!(Executable, x) => x) "An executable or library with its hardening." {
+    EXECUTABLE "executable" "executables" (Subject::Fact(Observation { fact: Fact::Executable(x), .. }, peers) => x) "An executable or library with its hardening." {
         started: tri "The image's own start-up starts or needs it." = tri(&x.started);
         network_facing: tri "It is started and would listen on the network, or such a program needs it." = tri(&x.network_facing);
         privileged: bool "Setuid, setgid or with file capabilities." = boolean(x.privileged);
@@ -125,7 +126,7 @@ records! {
         compiler_major: maybe_int "Its major version." = maybe_int("compiler_major", x.compiler.as_deref().and_then(compiler_major));
         build_id: bool "Carries a build id." = boolean(x.build_id.is_some());
         language: text "`c`, `c++`, `go`, `rust` or `unknown`." = text(&x.language);
-        owned: bool "A package database says which package owns it." = boolean(x.owner.is_some());
+        attributed: bool "A package or an identified component accounts for it." = boolean(x.owner.is_some() || peers > 0);
     }
     PACKAGE "package" "packages" (fact!(Package, x) => x) "A package of a package database." {
         manager: text "`dpkg`, `opkg`, `apk`, `rpm`, ..." = text(&x.manager);
@@ -135,12 +136,13 @@ records! {
         installed: bool "Installed, not just known." = boolean(x.installed);
         files: int "Number of paths it owns." = int(i64::try_from(x.files.len()).unwrap_or(i64::MAX));
     }
-    COMPONENT "component" "components" (fact!(Component, x) => x) "A component by whatever evidence." {
+    COMPONENT "component" "components" (Subject::Fact(Observation { fact: Fact::Component(x), .. }, peers) => x) "A component by whatever evidence." {
         name: text "Product name, such as `busybox`." = text(&x.component.name);
         version: maybe "Version as found." = maybe("version", &x.component.version);
         major: maybe_int "First number of the version." = part("major", x.component.version.as_deref().unwrap_or_default(), 0);
         minor: maybe_int "Second number of the version." = part("minor", x.component.version.as_deref().unwrap_or_default(), 1);
         patch: maybe_int "Third number of the version." = part("patch", x.component.version.as_deref().unwrap_or_default(), 2);
+        versions: int "Distinct versions of this component in the image." = int(peers);
         relation: text "`is`, `statically-contains`, `dynamically-needs` or `names`." = text(&x.relation);
         by: text "Rule or database that identified it." = text(&x.by);
         owned: bool "A package owns the file." = boolean(x.owner.is_some());
@@ -185,6 +187,7 @@ records! {
         major: maybe_int "First number." = part("major", release_number(&x.release), 0);
         minor: maybe_int "Second number." = part("minor", release_number(&x.release), 1);
         patch: maybe_int "Third number." = part("patch", release_number(&x.release), 2);
+        branch: text "Branch of the release: `5.15`, `2.6.32`." = text(branch(release_number(&x.release)));
         config_source: text "`embedded`, `file` or `none`." = text(&x.config_source);
         config: map "Configuration, `CONFIG_` stripped; options that are not set are absent." = match x.config_source.as_str() {
             "none" => Err(Not::Known(Cow::Borrowed("the kernel's configuration is not in the image"))),

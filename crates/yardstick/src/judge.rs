@@ -1,6 +1,9 @@
 //! From facts to verdicts. The order of the steps is documented in `docs/yardstick.md`.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use proofmark_model::{
     Artifact, Coverage, Digest, Evidence as Places, Finding, Judgement, Locator, Observation,
@@ -8,7 +11,7 @@ use proofmark_model::{
 };
 
 use crate::{
-    catalogue::{Catalogue, Rule},
+    catalogue::{Catalogue, Checked, Rule},
     excerpt::excerpt,
     expression::Frame,
     needs::{Ground, Need, Ranges},
@@ -64,6 +67,16 @@ struct Court<'a> {
 struct Found<'a> {
     subject: Subject<'a>,
     message: String,
+    check: &'a Checked,
+}
+
+/// What the checks of a requirement found.
+#[derive(Default)]
+struct Sum<'a> {
+    violations: Vec<Found<'a>>,
+    open: Vec<Found<'a>>,
+    tolerated: usize,
+    examined: u64,
 }
 
 impl<'a> Court<'a> {
@@ -76,9 +89,10 @@ impl<'a> Court<'a> {
         });
         let mut kinds: Vec<Vec<Subject<'a>>> = KINDS.iter().map(|_| Vec::new()).collect();
         let (mut operating_system, mut device_class) = (None, None);
+        let peers = Peers::new(e.observations);
         for o in e.observations {
             if let Some(list) = kind_of(&o.fact).and_then(|k| kinds.get_mut(k)) {
-                list.push(Subject::Fact(o));
+                list.push(Subject::Fact(o, peers.of(o)));
             } else if let Fact::Trait(t) = &o.fact {
                 match t.name.as_str() {
                     "operating-system" => operating_system = Some(t.value.clone()),
@@ -157,7 +171,7 @@ impl<'a> Court<'a> {
             None | Some(Ok(true)) => {}
             Some(Ok(false) | Err(Not::Applicable(_))) => {
                 let text = entry.not_applicable.clone().unwrap_or_default();
-                return match self.shortfall(rule, &[Need::RestOfImage]) {
+                return match self.absence_shortfall(rule) {
                     None => (Verdict::NotApplicable, text, Vec::new(), 0),
                     Some(why) => (Verdict::Inconclusive, open_absence(&text, &why), Vec::new(), 0),
                 };
@@ -166,74 +180,39 @@ impl<'a> Court<'a> {
                 doubtful = Some(format!("It is not known whether this applies: {why}."))
             }
         }
-        // 2. Each fact: violates it, leaves it open, or neither.
-        let image = [Subject::Image(&self.image)];
-        let subjects: &[Subject<'b>] = match rule.over {
-            Some(kind) => self.kinds.get(kind).map_or(&[], Vec::as_slice),
-            None => &image,
-        };
-        let (mut violations, mut open) = (Vec::new(), Vec::new());
-        let mut examined: u64 = 0;
+        // 2. and 3. Each check: which facts violate it, of which it stays open, and whether that is enough.
         let common = frame.slots.len();
-        for subject in subjects {
+        let mut sum = Sum::default();
+        for check in &rule.checks {
             frame.slots.truncate(common);
-            if rule.over.is_some() {
-                frame.slots.push(Value::Record(*subject));
-            }
-            match self.one(rule, &mut frame) {
-                One::Outside => {}
-                One::Holds => examined += 1,
-                One::Violates => {
-                    examined += 1;
-                    let message = rule.message.fill(&frame.slots);
-                    violations.push(Found { subject: *subject, message });
-                }
-                One::Open(message) => {
-                    examined += 1;
-                    open.push(Found { subject: *subject, message });
-                }
-            }
+            self.check(check, &mut frame, &mut sum);
             if *frame.steps == 0 {
                 let reason = format!(
-                    "Not decided within {STEPS} steps of evaluation; {examined} of {} facts were looked at.",
-                    subjects.len()
+                    "Not decided within {STEPS} steps of evaluation; {} facts were looked at.",
+                    sum.examined
                 );
-                return (Verdict::Inconclusive, reason, Vec::new(), examined);
+                return (Verdict::Inconclusive, reason, Vec::new(), sum.examined);
             }
         }
-        // 3. Enough of them?
-        frame.slots.truncate(common);
-        let mut enough = |n: usize| match &rule.fails_when {
-            None => n > 0,
-            Some(e) => {
-                let number = |n: usize| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
-                frame.slots.truncate(common);
-                frame.slots.push(number(n));
-                frame.slots.push(number(open.len()));
-                frame.slots.push(Value::Int(i64::try_from(examined).unwrap_or(i64::MAX)));
-                e.holds(&mut frame).unwrap_or(false)
-            }
-        };
-        if enough(violations.len()) {
+        let Sum { violations, open, tolerated, examined } = sum;
+        if !violations.is_empty() {
             let reason = sum_up(&violations, examined);
             return match doubtful {
                 None => (Verdict::Fail, reason, violations, examined),
                 Some(why) => (Verdict::Inconclusive, why, violations, examined),
             };
         }
-        if enough(violations.len() + open.len()) {
-            let reason = sum_up(&open, examined);
-            return (Verdict::Inconclusive, reason, open, examined);
+        if !open.is_empty() {
+            return (Verdict::Inconclusive, sum_up(&open, examined), open, examined);
         }
         if let Some(why) = doubtful {
             return (Verdict::Inconclusive, why, Vec::new(), examined);
         }
         // 4. Nothing against it: is that worth anything?
-        let nothing = examined == 0 && rule.over.is_some();
+        let nothing = examined == 0;
         let text = if nothing {
             entry.absent.as_ref().unwrap_or(&entry.pass).clone()
-        } else if violations.len() + open.len() > 0 {
-            let tolerated = violations.len() + open.len();
+        } else if tolerated > 0 {
             format!("{} {tolerated} of {examined} do not hold it, which is tolerated.", entry.pass)
         } else {
             entry.pass.clone()
@@ -245,8 +224,54 @@ impl<'a> Court<'a> {
         (verdict, text, Vec::new(), examined)
     }
 
-    /// A fact under a rule.
-    fn one<'b>(&'b self, rule: &'b Rule, frame: &mut Frame<'b, '_>) -> One {
+    /// One check: adds what it found to `sum`.
+    fn check<'b>(&'b self, check: &'b Checked, frame: &mut Frame<'b, '_>, sum: &mut Sum<'b>) {
+        let image = [Subject::Image(&self.image)];
+        let subjects: &[Subject<'b>] = match check.over {
+            Some(kind) => self.kinds.get(kind).map_or(&[], Vec::as_slice),
+            None => &image,
+        };
+        let common = frame.slots.len();
+        let (mut violations, mut open, mut examined) = (Vec::new(), Vec::new(), 0);
+        for subject in subjects {
+            frame.slots.truncate(common);
+            if check.over.is_some() {
+                frame.slots.push(Value::Record(*subject));
+            }
+            let found = |message| Found { subject: *subject, message, check };
+            match self.one(check, frame) {
+                One::Outside => continue,
+                One::Holds => {}
+                One::Violates => violations.push(found(check.message.fill(&frame.slots))),
+                One::Open(message) => open.push(found(message)),
+            }
+            examined += 1;
+            if *frame.steps == 0 {
+                break;
+            }
+        }
+        let mut enough = |n: usize| match &check.fails_when {
+            _ if n == 0 => false,
+            None => true,
+            Some(e) => {
+                let number = |n: usize| Value::Int(i64::try_from(n).unwrap_or(i64::MAX));
+                frame.slots.truncate(common);
+                frame.slots.extend([number(n), number(open.len()), number(examined)]);
+                e.holds(frame).unwrap_or(false)
+            }
+        };
+        sum.examined += u64::try_from(examined).unwrap_or(u64::MAX);
+        if enough(violations.len()) {
+            sum.violations.extend(violations);
+        } else if enough(violations.len() + open.len()) {
+            sum.open.extend(open);
+        } else {
+            sum.tolerated += violations.len() + open.len();
+        }
+    }
+
+    /// A fact under a check.
+    fn one<'b>(&'b self, rule: &'b Checked, frame: &mut Frame<'b, '_>) -> One {
         let scope = match rule.in_scope.as_ref().map(|e| e.holds(frame)) {
             None | Some(Ok(true)) => None,
             Some(Ok(false) | Err(Not::Applicable(_))) => return One::Outside,
@@ -281,9 +306,20 @@ impl<'a> Court<'a> {
     }
 
     /// Sentence about a fact of which the requirement stays open by itself.
-    fn open(&self, rule: &Rule, frame: &Frame<'_, '_>, why: &Not<'_>) -> String {
+    fn open(&self, rule: &Checked, frame: &Frame<'_, '_>, why: &Not<'_>) -> String {
         let message = rule.message.fill(&frame.slots);
         format!("Not decided: {why}. The statement would be: {message}")
+    }
+
+    /// What stands against believing that the precondition of `rule` is absent: bytes that could not be read;
+    /// and, where there is a root file system, the needs that are about it.
+    fn absence_shortfall(&self, rule: &Rule) -> Option<String> {
+        let about_roots = [Need::RootFileSystem, Need::StartUp];
+        let needs: Vec<Need> = (rule.entry.needs.iter().copied())
+            .filter(|n| self.image.root_file_systems > 0 && about_roots.contains(n))
+            .chain([Need::RestOfImage])
+            .collect();
+        self.shortfall(rule, &needs)
     }
 
     fn shortfall(&self, rule: &Rule, needs: &[Need]) -> Option<String> {
@@ -291,7 +327,7 @@ impl<'a> Court<'a> {
     }
 
     fn finding(&self, rule: &Rule, found: &Found<'_>) -> Finding {
-        let evidence = self.places(rule, found.subject);
+        let evidence = self.places(found);
         let content = Locator { range: None, ..evidence.first().clone() };
         let entry = &rule.entry;
         Finding {
@@ -309,12 +345,12 @@ impl<'a> Court<'a> {
     }
 
     /// Where a fact was seen; for the image, where the facts named by `at` were, or the image itself.
-    fn places(&self, rule: &Rule, subject: Subject<'_>) -> Places {
-        if let Some(evidence) = subject.evidence() {
+    fn places(&self, found: &Found<'_>) -> Places {
+        if let Some(evidence) = found.subject.evidence() {
             return evidence.clone();
         }
         let mut steps = STEPS;
-        let named = rule.at.as_ref().and_then(|e| e.value(&self.names(), &mut steps).ok());
+        let named = found.check.at.as_ref().and_then(|e| e.value(&self.names(), &mut steps).ok());
         let subjects: Vec<Subject<'_>> = match named {
             Some(Value::Records(all)) => all.to_vec(),
             Some(Value::List(all)) => all
@@ -331,7 +367,57 @@ impl<'a> Court<'a> {
     }
 }
 
-/// What a rule says of one fact.
+/// How many like it a fact has; counted once, so that no rule has to compare all with all.
+struct Peers<'a> {
+    versions: HashMap<&'a str, HashSet<&'a str>>,
+    users: HashMap<(Locator, u32), HashSet<&'a str>>,
+    files: HashMap<Locator, u32>,
+}
+
+impl<'a> Peers<'a> {
+    fn new(observations: &'a [Observation]) -> Self {
+        let mut all = Self { versions: HashMap::new(), users: HashMap::new(), files: HashMap::new() };
+        for o in observations {
+            match &o.fact {
+                Fact::Component(c) if c.relation != "names" && c.relation != "dynamically-needs" => {
+                    *all.files.entry(store(o)).or_default() += 1;
+                    if let Some(version) = &c.component.version {
+                        all.versions.entry(&c.component.name).or_default().insert(version);
+                    }
+                }
+                Fact::Account(a) => {
+                    if let Some(uid) = a.uid {
+                        all.users.entry((store(o), uid)).or_default().insert(&a.user);
+                    }
+                }
+                _ => {}
+            }
+        }
+        all
+    }
+
+    fn of(&self, o: &Observation) -> u32 {
+        let n = match &o.fact {
+            Fact::Component(c) => self.versions.get(c.component.name.as_str()).map_or(0, HashSet::len),
+            Fact::Executable(_) => {
+                return self.files.get(&store(o)).copied().unwrap_or_default();
+            }
+            Fact::Account(a) => a
+                .uid
+                .and_then(|uid| self.users.get(&(store(o), uid)))
+                .map_or(0, |names| names.len().saturating_sub(1)),
+            _ => 0,
+        };
+        u32::try_from(n).unwrap_or(u32::MAX)
+    }
+}
+
+/// The file a fact was seen in first.
+fn store(o: &Observation) -> Locator {
+    Locator { range: None, ..o.evidence.first().clone() }
+}
+
+/// What a check says of one fact.
 enum One {
     /// Not in scope.
     Outside,

@@ -155,8 +155,10 @@ impl fmt::Display for Value<'_> {
 /// What a record stands for.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
-    /// A fact.
-    Fact(&'a Observation),
+    /// A fact, and its number of peers: for a component, distinct versions of the same name in the image; for
+    /// an account, other names with the same user id in the same store; for an executable, components
+    /// identified in the same content; 0 for other kinds.
+    Fact(&'a Observation, u32),
     /// A place where a service would listen.
     Listen(&'a Listen),
     /// A vulnerability matched to a component.
@@ -170,7 +172,7 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn fact(self) -> Option<&'a Fact> {
         match self {
-            Self::Fact(o) => Some(&o.fact),
+            Self::Fact(o, _) => Some(&o.fact),
             _ => None,
         }
     }
@@ -179,7 +181,7 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn evidence(self) -> Option<&'a Evidence> {
         match self {
-            Self::Fact(o) => Some(&o.evidence),
+            Self::Fact(o, _) => Some(&o.evidence),
             Self::Vulnerability(v) => Some(&v.evidence),
             Self::Listen(_) | Self::Image(_) => None,
         }
@@ -189,7 +191,7 @@ impl<'a> Subject<'a> {
     #[must_use]
     pub fn strength(self) -> Strength {
         match self {
-            Self::Fact(o) => o.strength,
+            Self::Fact(o, _) => o.strength,
             Self::Vulnerability(v) if v.grade <= proofmark_model::Grade::Version => {
                 Strength::Inferred
             }

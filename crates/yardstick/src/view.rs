@@ -88,7 +88,7 @@ macro_rules! records {
                 doc: $fdoc,
                 get: {
                     fn get(subject: Subject<'_>) -> Got<'_> {
-                        #[allow(unreachable_patterns)]
+                        #[allow(unreachable_patterns, unused_variables)]
                         match subject {
                             $pick => $get,
                             _ => Err(Not::Recorded(stringify!($field))),
@@ -150,7 +150,7 @@ macro_rules! field_open {
 }
 macro_rules! fact {
     ($kind:ident, $x:ident) => {
-        Subject::Fact(Observation { fact: Fact::$kind($x), .. })
+        Subject::Fact(Observation { fact: Fact::$kind($x), .. }, _)
     };
 }
 
@@ -224,6 +224,13 @@ pub struct ImageView {
 fn release_number(release: &str) -> &str {
     let end = release.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(release.len());
     release.get(..end).unwrap_or_default().trim_end_matches('.')
+}
+
+/// The branch a kernel release belongs to: two numbers, three before 3.0.
+fn branch(release: &str) -> &str {
+    let dots = if release.starts_with("2.") { 3 } else { 2 };
+    let end = release.match_indices('.').nth(dots - 1).map_or(release.len(), |(i, _)| i);
+    release.get(..end).unwrap_or_default()
 }
 
 /// Compiler family of a `.comment` text: the builder's label in it is dropped.
