@@ -760,16 +760,13 @@ impl Run<'_> {
         Budget::new(output, self.limits.artifact_entries, work(size), self.deadline)
     }
 
-    /// What may come out of a container of this size.
+    /// [`container_output`], and in a run in order not more than is left.
     fn cap(&self, size: u64) -> u64 {
         let left = match self.order {
             Order::Any => u64::MAX,
             Order::Fixed => self.limits.output.saturating_sub(self.output.load(Ordering::Relaxed)),
         };
-        size.saturating_mul(self.limits.ratio)
-            .max(ALWAYS)
-            .min(self.limits.artifact_output)
-            .min(left)
+        container_output(&self.limits, size).min(left)
     }
 
     fn entries_left(&self) -> u64 {
@@ -818,8 +815,13 @@ enum Start {
     Part(usize, Bytes, Locator),
 }
 
+/// What may come out of a container of this size.
+pub(crate) fn container_output(limits: &Limits, size: u64) -> u64 {
+    size.saturating_mul(limits.ratio).max(ALWAYS).min(limits.artifact_output)
+}
+
 /// Steps that reading something of this size may take.
-fn work(size: u64) -> u64 {
+pub(crate) fn work(size: u64) -> u64 {
     size.saturating_mul(256).saturating_add(1 << 30)
 }
 

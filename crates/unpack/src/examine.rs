@@ -9,7 +9,7 @@ use crate::{
     budget::Budget,
     classify,
     cover::{self, Span},
-    format::{Family, Format},
+    format::{self, Format},
     map::Holes,
     scan::{Claim, Scanner},
 };
@@ -42,9 +42,8 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    /// Programs and the like: nothing inside, the region itself is what is inspected.
     pub(crate) fn is_leaf(&self) -> bool {
-        matches!(self.format.about().family, Family::Executable | Family::Leaf)
+        format::is_leaf(self.format)
     }
 }
 

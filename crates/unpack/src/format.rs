@@ -151,6 +151,12 @@ pub trait Format: Send + Sync {
     fn open(&self, region: &Bytes, decoded: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>);
 }
 
+/// Programs and the like: nothing inside, the region itself is what is inspected.
+#[must_use]
+pub fn is_leaf(format: &dyn Format) -> bool {
+    matches!(format.about().family, Family::Executable | Family::Leaf)
+}
+
 /// An entry of a container.
 #[derive(Debug, Clone)]
 pub struct Entry {

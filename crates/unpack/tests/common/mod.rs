@@ -12,4 +12,5 @@
 )]
 
 pub mod check;
+pub mod mutants;
 pub mod tree;

@@ -11,6 +11,10 @@
 //! then for each entry: kind (1 byte: 0 stored, 1 one byte repeated), length of the name (2), length of
 //! the content (4), the name, and the content or the byte.
 
+#![allow(dead_code, reason = "each test crate uses a part of it")]
+
+pub mod encode;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

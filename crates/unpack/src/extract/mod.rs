@@ -1,0 +1,432 @@
+//! Extraction to disk, confined.
+//!
+//! Everything is written into a new folder beside the target, through a handle
+//! of that folder and without following links, and takes the target's name when it is
+//! complete: nothing half-written is left, and nothing outside is touched. Links
+//! are made last, and only those that cannot lead out of their container.
+//! Device nodes, owners, setuid bits and everything else that is not made
+//! is in `manifest.json`.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsFd, OwnedFd},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use proofmark_model::{Artifact, Digest, EntryKind, Locator, Metadata, Problem, Step, locator};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use serde::Serialize;
+
+use crate::{
+    engine::{Outcome, unpack_with},
+    input::Input,
+    locate::locate_with,
+    options::{ContentInfo, Observer, Options, Progress},
+    scan::Scanner,
+};
+
+mod names;
+mod plan;
+
+pub use names::{Glob, on_disk};
+use plan::{NodeId, Plan};
+
+/// Name of the list of everything, in the folder extracted to.
+pub const MANIFEST: &str = "manifest.json";
+
+/// What was found and where it went.
+#[derive(Debug, Clone, Serialize)]
+pub struct Manifest {
+    /// Name of the image.
+    pub image: String,
+    /// Every artifact that was asked for, in the order of the tree.
+    pub artifacts: Vec<Record>,
+}
+
+/// One artifact.
+#[derive(Debug, Clone, Serialize)]
+pub struct Record {
+    /// Where it is in the image.
+    pub locator: String,
+    /// Where it is on disk, relative to the folder; none if it was not made.
+    pub path: Option<String>,
+    /// Why it was not made, or how it differs from the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'static str>,
+    /// What it is.
+    #[serde(flatten)]
+    pub entry: EntryKind,
+    /// Format id.
+    pub format: String,
+    /// Bytes.
+    pub size: u64,
+    /// Digest of the content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<Digest>,
+    /// Mode with setuid bits, owner, times, extended attributes as in the image.
+    pub metadata: Metadata,
+    /// What went wrong in reading it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+}
+
+/// What came of an extraction.
+#[derive(Debug, Clone)]
+pub struct Extracted {
+    /// The tree.
+    pub outcome: Outcome,
+    /// What went where.
+    pub manifest: Manifest,
+    /// Files written.
+    pub files: u64,
+    /// Bytes written.
+    pub bytes: u64,
+}
+
+/// Why nothing was extracted.
+#[derive(Debug, thiserror::Error)]
+pub enum ExtractError {
+    /// The folder has something in it.
+    #[error("{0} is not empty; nothing is ever overwritten, so name a folder that is new or empty")]
+    NotEmpty(PathBuf),
+    /// Something could not be written.
+    #[error("{path} could not be written: {error}")]
+    Write {
+        /// What.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+/// Extracts what `only` matches (everything, if there are no patterns) into the new or empty folder `to`.
+/// A pattern is compared with the path of an entry and with the whole locator after the image's name.
+///
+/// # Errors
+/// [`ExtractError`]; then `to` is as it was.
+pub fn extract(
+    input: &Input,
+    options: &Options,
+    to: &Path,
+    only: &[Glob],
+    observer: &dyn Observer,
+) -> Result<Extracted, ExtractError> {
+    extract_with(Scanner::all(), input, options, to, only, observer)
+}
+
+/// [`extract`] with a choice of formats.
+///
+/// # Errors
+/// As [`extract`].
+pub fn extract_with(
+    scanner: &Scanner,
+    input: &Input,
+    options: &Options,
+    to: &Path,
+    only: &[Glob],
+    observer: &dyn Observer,
+) -> Result<Extracted, ExtractError> {
+    let wrong = |error: io::Error| ExtractError::Write { path: to.to_owned(), error };
+    if to.symlink_metadata().is_ok() && std::fs::read_dir(to).map_err(wrong)?.next().is_some() {
+        return Err(ExtractError::NotEmpty(to.to_owned()));
+    }
+    let mut unfinished = to.as_os_str().to_owned();
+    unfinished.push(".unfinished");
+    let unfinished = PathBuf::from(unfinished);
+    let wrong = |error: io::Error| ExtractError::Write { path: unfinished.clone(), error };
+    if let Some(parent) = to.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(parent).map_err(wrong)?;
+    }
+    // Fails where it exists: another run is at work there, or was interrupted.
+    std::fs::create_dir(&unfinished).map_err(wrong)?;
+    let done = fill(scanner, input, options, &unfinished, only, observer)
+        .and_then(|extracted| std::fs::rename(&unfinished, to).map(|()| extracted));
+    done.map_err(|error| {
+        // What could not be removed stays under a name that says what it is.
+        drop(std::fs::remove_dir_all(&unfinished));
+        wrong(error)
+    })
+}
+
+/// Where contents wait for their names.
+const STORE: &str = ".contents";
+
+fn fill(
+    scanner: &Scanner,
+    input: &Input,
+    options: &Options,
+    folder: &Path,
+    only: &[Glob],
+    observer: &dyn Observer,
+) -> io::Result<Extracted> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+    let top = rustix::fs::openat(CWD, folder, flags, Mode::empty())?;
+    rustix::fs::mkdirat(&top, STORE, Mode::RWXU)?;
+    let store = rustix::fs::openat(&top, STORE, flags, Mode::empty())?;
+    let keeper =
+        Keeper { store: &store, only, observer, kept: Mutex::default(), failed: Mutex::default() };
+    let outcome = unpack_with(scanner, input.clone(), options, &keeper);
+    if let Some(error) = keeper.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let plan = Plan::new(scanner, &outcome.artifacts, MANIFEST);
+    let mut writer = Writer {
+        scanner,
+        input,
+        options,
+        top: &top,
+        store: &store,
+        plan: &plan,
+        folders: BTreeMap::new(),
+        placed: HashMap::new(),
+        files: 0,
+        bytes: 0,
+    };
+    let mut manifest = Manifest { image: input.name.clone(), artifacts: Vec::new() };
+    let mut links = Vec::new();
+    // The first name of each path of each container, for hard links.
+    let mut first: HashMap<(Option<u32>, Vec<u8>), NodeId> = HashMap::new();
+    for (i, a) in outcome.artifacts.iter().enumerate() {
+        if !wanted(only, a) {
+            continue;
+        }
+        let node = plan.of_artifact.get(i).copied().flatten();
+        let parent = a.parent.map(|p| p.0);
+        let (made, note) = match (&a.entry, node) {
+            (_, None) => (None, (a.entry == EntryKind::Gap).then_some("padding, not written")),
+            (EntryKind::Directory, Some(n)) => {
+                writer.folder(n)?;
+                (Some(n), None)
+            }
+            (EntryKind::Symlink { target }, Some(n)) => match plan.link(i, target) {
+                Some(safe) => {
+                    let note = (safe != *target).then_some("the link's target was made relative");
+                    links.push((n, safe));
+                    (Some(n), note)
+                }
+                None => (None, Some("a link that could lead out of its container, not made")),
+            },
+            (EntryKind::Hardlink { target }, Some(n)) => {
+                match first.get(&(parent, locator::unescape(target))) {
+                    Some(f) => {
+                        writer.hard_link(*f, n)?;
+                        (Some(n), None)
+                    }
+                    None => (None, Some("the first name of this file is not there, not made")),
+                }
+            }
+            (EntryKind::File | EntryKind::Gap | EntryKind::Region | EntryKind::Image, Some(n)) => {
+                match outcome.digests.get(i).copied().flatten() {
+                    _ if plan.nodes.get(n).is_some_and(|n| n.folder) => {
+                        writer.folder(n)?;
+                        (Some(n), None)
+                    }
+                    Some(digest) => {
+                        writer.file(a, digest, n)?;
+                        if let Some(Step::Entry { path, ordinal: 1 }) = a.locator.steps.last() {
+                            first.insert((parent, path.clone()), n);
+                        }
+                        (Some(n), (a.sha256.is_none()).then_some("only a part could be read"))
+                    }
+                    None => (None, Some("nothing of it could be read")),
+                }
+            }
+            _ => (None, Some("a special file, not made")),
+        };
+        manifest.artifacts.push(Record {
+            locator: a.locator.to_string(),
+            path: made.map(|n| plan.path(n).join("/")),
+            note,
+            entry: a.entry.clone(),
+            format: a.format.clone(),
+            size: a.size,
+            sha256: a.sha256,
+            metadata: a.metadata.clone(),
+            problems: a.problems.clone(),
+        });
+    }
+    // From here on there are links, and nothing else is written.
+    for (node, target) in links {
+        writer.symlink(node, &target)?;
+    }
+    let (files, bytes) = (writer.files, writer.bytes);
+    let mut text = serde_json::to_vec_pretty(&manifest)?;
+    text.push(b'\n');
+    create(&top, MANIFEST, Mode::from(0o644))?.write_all(&text)?;
+    std::fs::remove_dir_all(folder.join(STORE))?;
+    Ok(Extracted { outcome, manifest, files, bytes })
+}
+
+fn wanted(only: &[Glob], a: &Artifact) -> bool {
+    only.is_empty() || chosen(only, &a.locator)
+}
+
+fn chosen(only: &[Glob], locator: &Locator) -> bool {
+    let whole: String = locator.steps.iter().map(ToString::to_string).collect();
+    // What is inside a file has its path too, but was not asked for by it.
+    let path = match (locator.steps.last(), locator.range) {
+        (Some(Step::Entry { .. }), None) => locator.path(),
+        _ => String::new(),
+    };
+    only.iter().any(|g| g.matches(&path) || g.matches(&whole))
+}
+
+/// Keeps contents by digest while the image is unpacked.
+struct Keeper<'a> {
+    store: &'a OwnedFd,
+    only: &'a [Glob],
+    observer: &'a dyn Observer,
+    kept: Mutex<HashSet<Digest>>,
+    failed: Mutex<Option<io::Error>>,
+}
+
+impl Observer for Keeper<'_> {
+    fn content(&self, info: &ContentInfo<'_>, bytes: &Bytes) {
+        self.observer.content(info, bytes);
+        // An image with something inside is a folder; a plain one is read again.
+        if *info.entry == EntryKind::Image
+            || !(self.only.is_empty() || chosen(self.only, info.locator))
+        {
+            return;
+        }
+        if !self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(info.digest) {
+            return;
+        }
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.is_some() {
+            return;
+        }
+        drop(failed);
+        let written = create(self.store, &info.digest.to_string(), Mode::from(0o644))
+            .and_then(|mut file| file.write_all(bytes));
+        if let Err(error) = written {
+            failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            failed.get_or_insert(error);
+        }
+    }
+
+    fn progress(&self, progress: Progress) {
+        self.observer.progress(progress);
+    }
+}
+
+/// A new file in a folder.
+fn create(folder: impl AsFd, name: &str, mode: Mode) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(folder, name, flags, mode).map(File::from)?)
+}
+
+struct Writer<'a> {
+    scanner: &'a Scanner,
+    input: &'a Input,
+    options: &'a Options,
+    top: &'a OwnedFd,
+    store: &'a OwnedFd,
+    plan: &'a Plan,
+    /// Folders made, by node; those of the last path stay open.
+    folders: BTreeMap<NodeId, OwnedFd>,
+    /// Node that took each kept content.
+    placed: HashMap<Digest, NodeId>,
+    files: u64,
+    bytes: u64,
+}
+
+/// Folder handles kept open at most.
+const OPEN: usize = 128;
+
+impl Writer<'_> {
+    /// A handle of the folder, which is made if it is not there yet.
+    fn folder(&mut self, id: NodeId) -> io::Result<OwnedFd> {
+        if let Some(open) = self.folders.get(&id) {
+            return open.try_clone();
+        }
+        let Some((parent, name)) =
+            self.plan.nodes.get(id).and_then(|n| Some((n.parent?, n.name.as_str())))
+        else {
+            return self.top.try_clone();
+        };
+        let parent = self.folder(parent)?;
+        match rustix::fs::mkdirat(&parent, name, Mode::from(0o755)) {
+            Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            Err(e) => return Err(e.into()),
+        }
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
+        let open = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
+        if self.folders.len() >= OPEN {
+            self.folders.clear();
+        }
+        self.folders.insert(id, open.try_clone()?);
+        Ok(open)
+    }
+
+    fn home(&mut self, id: NodeId) -> io::Result<(OwnedFd, String)> {
+        let node = self.plan.nodes.get(id);
+        let name = node.map(|n| n.name.clone()).unwrap_or_default();
+        Ok((self.folder(node.and_then(|n| n.parent).unwrap_or(0))?, name))
+    }
+
+    fn file(&mut self, a: &Artifact, digest: Digest, id: NodeId) -> io::Result<()> {
+        let (home, name) = self.home(id)?;
+        // Never setuid, and always such that the user can read it and throw it away.
+        let mode = Mode::from((a.metadata.mode.unwrap_or(0o644) & 0o777) | 0o600);
+        let source = match self.placed.get(&digest).copied() {
+            Some(other) => {
+                let (home, name) = self.home(other)?;
+                Some((home, name))
+            }
+            None => None,
+        };
+        match source {
+            Some((from, from_name)) => {
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let mut from =
+                    File::from(rustix::fs::openat(from, from_name, flags, Mode::empty())?);
+                io::copy(&mut from, &mut create(&home, &name, mode)?)?;
+            }
+            None => match rustix::fs::renameat(self.store, digest.to_string(), &home, &name) {
+                Ok(()) => {
+                    self.placed.insert(digest, id);
+                }
+                // A content of a container that was opened elsewhere.
+                Err(rustix::io::Errno::NOENT) => {
+                    let found = locate_with(self.scanner, self.input, &a.locator, self.options)
+                        .map_err(|e| io::Error::new(io::ErrorKind::NotFound, e))?;
+                    create(&home, &name, mode)?.write_all(&found.bytes)?;
+                    self.placed.insert(digest, id);
+                }
+                Err(e) => return Err(e.into()),
+            },
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&home, &name, flags, Mode::empty())?);
+        rustix::fs::fchmod(&file, mode)?;
+        let time = a
+            .metadata
+            .mtime
+            .and_then(|t| u64::try_from(t).ok())
+            .and_then(|t| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(t)));
+        if let Some(time) = time {
+            // A time that the file system cannot hold is in the manifest all the same.
+            drop(file.set_modified(time));
+        }
+        self.files = self.files.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(a.size);
+        Ok(())
+    }
+
+    fn hard_link(&mut self, first: NodeId, id: NodeId) -> io::Result<()> {
+        let (from, from_name) = self.home(first)?;
+        let (to, name) = self.home(id)?;
+        Ok(rustix::fs::linkat(from, from_name, to, name, AtFlags::empty())?)
+    }
+
+    fn symlink(&mut self, id: NodeId, target: &str) -> io::Result<()> {
+        let (home, name) = self.home(id)?;
+        Ok(rustix::fs::symlinkat(target, home, name)?)
+    }
+}
