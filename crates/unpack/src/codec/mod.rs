@@ -1,2 +1,211 @@
 //! Decoders shared by several formats: bytes in memory to bytes in memory,
 //! within a given output bound, in safe code.
+//!
+//! Every decoder takes the input, the largest output it may make, and the
+//! [`Budget`] that pays for the output before it is allocated. It gives back
+//! [`Decoded`]: what came out, how much of the input it used, and the first
+//! thing that was wrong. What could be decoded is always kept.
+
+use proofmark_model::{Problem, ProblemKind};
+
+use crate::budget::{Budget, Exhausted};
+
+pub mod bcj;
+pub mod bzip2;
+pub mod check;
+pub mod deflate;
+pub mod lz4;
+pub mod lzma;
+pub mod lzma2;
+pub mod lzo;
+pub mod lzw;
+pub mod packed;
+pub mod xz;
+pub mod zstd;
+
+/// What a decoder made of its input.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// The decoded bytes, as far as they could be decoded.
+    pub bytes: Vec<u8>,
+    /// Bytes of input that belong to the stream, as far as it could be followed.
+    pub consumed: usize,
+    /// The first thing that was wrong; none for a stream that is whole.
+    pub error: Option<Error>,
+}
+
+impl Decoded {
+    /// The decoded bytes and the input used, if nothing was wrong.
+    ///
+    /// # Errors
+    /// The first thing that was wrong; the partial output is dropped.
+    pub fn whole(self) -> Result<(Vec<u8>, usize), Error> {
+        match self.error {
+            None => Ok((self.bytes, self.consumed)),
+            Some(e) => Err(e),
+        }
+    }
+
+    /// Nothing decoded, because of `error`.
+    #[must_use]
+    pub fn failed(error: Error) -> Self {
+        Self { error: Some(error), ..Self::default() }
+    }
+}
+
+/// Why a decoder stopped, or what it found wrong on its way. Positions are bytes of input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The input ends before the stream does.
+    #[error("the {what} stream is cut off after {at} bytes")]
+    Truncated {
+        /// The kind of stream.
+        what: &'static str,
+        /// Bytes of input that were there.
+        at: usize,
+    },
+    /// The stream contradicts its own rules.
+    #[error("{what} (byte {at} of the stream)")]
+    Malformed {
+        /// What was found.
+        what: &'static str,
+        /// Where.
+        at: usize,
+    },
+    /// A checksum over decoded or compressed bytes is not right.
+    #[error("the {what} does not match (byte {at} of the stream)")]
+    Checksum {
+        /// Which checksum.
+        what: &'static str,
+        /// Where it stands.
+        at: usize,
+    },
+    /// A variant that is known but not decoded.
+    #[error("{what} is not supported (byte {at} of the stream)")]
+    Unsupported {
+        /// Which variant.
+        what: &'static str,
+        /// Where it was asked for.
+        at: usize,
+    },
+    /// More came out than the caller allowed.
+    #[error("the stream holds more than the {max} bytes that were allowed")]
+    Limit {
+        /// The bound.
+        max: usize,
+    },
+    /// The budget ran out.
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+}
+
+impl From<Error> for Problem {
+    fn from(e: Error) -> Self {
+        let (kind, at) = match e {
+            Error::Truncated { at, .. } => (ProblemKind::Truncated, Some(at)),
+            Error::Malformed { at, .. } => (ProblemKind::Malformed, Some(at)),
+            Error::Checksum { at, .. } => (ProblemKind::Checksum, Some(at)),
+            Error::Unsupported { at, .. } => (ProblemKind::Unsupported, Some(at)),
+            Error::Limit { .. } | Error::Exhausted(_) => (ProblemKind::Budget, None),
+        };
+        let problem = Problem::new(kind, e.to_string());
+        match at {
+            Some(at) => problem.at(at as u64),
+            None => problem,
+        }
+    }
+}
+
+/// Output that grows as it is paid for, with a little room behind the end so that
+/// decoders may copy in steps of 16 bytes.
+pub(crate) struct Output<'b> {
+    /// Paid bytes and [`Output::SLACK`] more.
+    pub buf: Vec<u8>,
+    paid: usize,
+    max: usize,
+    budget: &'b Budget,
+}
+
+impl<'b> Output<'b> {
+    /// Bytes behind the paid part that may be overwritten with anything.
+    pub const SLACK: usize = 32;
+    /// Smallest and largest step of growth.
+    const STEP: (usize, usize) = (1 << 16, 1 << 22);
+
+    /// An empty output of at most `max` bytes.
+    pub fn new(max: usize, budget: &'b Budget) -> Self {
+        Self { buf: vec![0; Self::SLACK], paid: 0, max, budget }
+    }
+
+    /// Bytes that may be written now.
+    pub fn room(&self) -> usize {
+        self.paid
+    }
+
+    /// Largest number of bytes this output may ever hold.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// Makes room for exactly `len` bytes in all.
+    pub fn reserve(&mut self, len: usize) -> Result<(), Error> {
+        if len > self.max {
+            return Err(Error::Limit { max: self.max });
+        }
+        if let Some(more) = len.checked_sub(self.paid).filter(|m| *m > 0) {
+            self.budget.output(more as u64)?;
+            self.paid = len;
+            self.buf.resize(len.saturating_add(Self::SLACK), 0);
+        }
+        Ok(())
+    }
+
+    /// Makes more room, in steps that grow with the output; fails where not one more byte is allowed.
+    pub fn grow(&mut self) -> Result<(), Error> {
+        let step = self.paid.clamp(Self::STEP.0, Self::STEP.1);
+        let left = usize::try_from(self.budget.output_left()).unwrap_or(usize::MAX);
+        let step = step.min(self.max.saturating_sub(self.paid)).min(left.max(1));
+        if step == 0 {
+            return Err(Error::Limit { max: self.max });
+        }
+        self.reserve(self.paid.saturating_add(step))
+    }
+
+    /// The first `len` bytes as result.
+    pub fn finish(mut self, len: usize) -> Vec<u8> {
+        self.buf.truncate(len.min(self.paid));
+        if self.buf.capacity() / 2 > self.buf.len() {
+            self.buf.shrink_to_fit();
+        }
+        self.buf
+    }
+}
+
+/// Copies `len` bytes from `dist` bytes back to `at`, where source and target may overlap.
+///
+/// The caller has checked `1 <= dist <= at` and `at + len + SLACK <= out.len()`.
+#[inline(always)]
+#[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+pub(crate) fn copy_match(out: &mut [u8], at: usize, dist: usize, len: usize) {
+    let (mut from, mut to, end) = (at - dist, at, at + len);
+    if dist >= 16 {
+        loop {
+            let mut chunk = [0; 16];
+            chunk.copy_from_slice(&out[from..from + 16]);
+            out[to..to + 16].copy_from_slice(&chunk);
+            from += 16;
+            to += 16;
+            if to >= end {
+                break;
+            }
+        }
+    } else if dist == 1 {
+        let byte = out[from];
+        out[to..end].fill(byte);
+    } else {
+        let window = &mut out[from..end];
+        for i in dist..window.len() {
+            window[i] = window[i - dist];
+        }
+    }
+}
