@@ -11,6 +11,7 @@ pub mod check;
 mod compiled;
 mod exact;
 pub mod instance;
+pub mod sample;
 mod search;
 
 use rayon::prelude::*;
