@@ -3,6 +3,7 @@
 use std::{env, path::PathBuf, process::ExitCode};
 
 mod licences;
+mod schema;
 mod tidy;
 
 /// A chore fails with one sentence.
@@ -11,6 +12,7 @@ type Outcome = Result<(), String>;
 /// Name, what it does, and the function that does it with the remaining arguments.
 const CHORES: &[(&str, &str, fn(&[String]) -> Outcome)] = &[
     ("licences", "check that every dependency's licence is on the list", licences::run),
+    ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),
     ("tidy", "check crate edges, code map, and words that do not belong here", tidy::run),
 ];
 

@@ -31,9 +31,13 @@ pub fn sarif(a: &Assessment) -> String {
     let mut files = Files::new(a);
     let mut rules = Vec::new();
     let mut results = Vec::new();
+    // Two catalogues may hold the same requirement; a rule stands once.
+    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     for j in &a.judgements {
-        let index = rules.len();
-        rules.push(requirement_rule(j));
+        let index = *known.entry(&j.requirement.id).or_insert_with(|| {
+            rules.push(requirement_rule(j));
+            rules.len() - 1
+        });
         if j.findings.is_empty() {
             results.push(plain_result(j, index));
         }
@@ -41,7 +45,6 @@ pub fn sarif(a: &Assessment) -> String {
             results.push(finding_result(j, f, index, &mut files));
         }
     }
-    let mut known: BTreeMap<&str, usize> = BTreeMap::new();
     for v in &a.vulnerabilities {
         let index = *known.entry(&v.id).or_insert_with(|| {
             rules.push(vulnerability_rule(v));
@@ -126,7 +129,7 @@ fn plain_result(j: &Judgement, index: usize) -> Value {
         // A verdict of fail never lacks a finding; should a document say so all the same, it is not hidden.
         "level": if j.verdict == Verdict::Fail { level(j.requirement.severity) } else { "none" },
         "message": {"text": message(&j.reason, j.question.as_deref())},
-        "properties": {"examined": j.examined},
+        "properties": {"examined": j.examined, "yardstick": j.requirement.yardstick},
     })
 }
 
@@ -152,6 +155,7 @@ fn finding_result(j: &Judgement, f: &Finding, index: usize, files: &mut Files<'_
     properties.insert("severity".into(), summary::severity(f.severity).into());
     properties.insert("strength".into(), summary::strength(f.strength).into());
     properties.insert("revision".into(), f.revision.into());
+    properties.insert("yardstick".into(), j.requirement.yardstick.clone().into());
     properties.insert("reason".into(), j.reason.clone().into());
     for (key, value) in [("question", &j.question), ("excerpt", &f.excerpt), ("remedy", &f.remedy)]
     {

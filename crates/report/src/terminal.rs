@@ -25,9 +25,31 @@ pub fn terminal(a: &Assessment, width: usize, colour: bool) -> String {
     let _ = writeln!(out, "\n{}  {}", paint.bold(&name), bytes(a.image.size));
     let _ = writeln!(out, "{}", paint.dim(&format!("sha256 {}", a.image.sha256)));
     coverage(&mut out, a, width, &paint);
-    verdicts(&mut out, a, &paint);
+    verdicts(&mut out, a, width, &paint);
     findings(&mut out, a, width, &paint);
     out
+}
+
+/// Lines of at most `width` columns out of `words` (plain, as painted), separated by `gap`.
+fn lines(out: &mut String, words: &[(String, String)], gap: &str, width: usize) {
+    let mut used = 0;
+    for (plain, painted) in words {
+        let length = plain.chars().count();
+        if used > 0 && used + gap.chars().count() + length > width {
+            used = 0;
+            out.push('\n');
+        }
+        if used == 0 {
+            out.push_str("  ");
+            used = 2;
+        } else {
+            out.push_str(gap);
+            used += gap.chars().count();
+        }
+        out.push_str(painted);
+        used += length;
+    }
+    out.push('\n');
 }
 
 /// ANSI colours, or none.
@@ -58,27 +80,30 @@ fn coverage(out: &mut String, a: &Assessment, width: usize, paint: &Paint) {
         .zip(cells)
         .map(|((_, glyph, code, _), n)| paint.with(code, &glyph.to_string().repeat(n)))
         .collect();
-    let _ = writeln!(out, "\n  {bar}");
-    let words: Vec<String> = parts
+    out.push('\n');
+    if cells.iter().sum::<usize>() > 0 {
+        let _ = writeln!(out, "  {bar}");
+    }
+    let words: Vec<_> = parts
         .iter()
         .filter(|(n, ..)| *n > 0)
         .map(|(n, glyph, code, word)| {
-            let glyph = paint.with(code, &glyph.to_string());
-            format!("{glyph} {word} {} ({})", percent(*n, c.total), bytes(*n))
+            let text = format!(" {word} {} ({})", percent(*n, c.total), bytes(*n));
+            (format!("{glyph}{text}"), format!("{}{text}", paint.with(code, &glyph.to_string())))
         })
         .collect();
-    let _ = writeln!(out, "  {}", words.join("   "));
+    if !words.is_empty() {
+        lines(out, &words, "   ", width);
+    }
     let mut notes = vec![plural(a.artifacts.len() as u64, "artifact", "artifacts")];
     if c.opaque_inside > 0 {
         notes.push(format!("{} opaque inside containers", bytes(c.opaque_inside)));
     }
     if c.artifacts_with_problems > 0 {
-        notes.push(format!(
-            "{} could not be read completely",
-            plural(c.artifacts_with_problems, "artifact", "artifacts")
-        ));
+        notes.push(format!("{} not read completely", count(c.artifacts_with_problems)));
     }
-    let _ = writeln!(out, "  {}", paint.dim(&notes.join(", ")));
+    let notes: Vec<_> = notes.into_iter().map(|n| (n.clone(), paint.dim(&n))).collect();
+    lines(out, &notes, " · ", width);
 }
 
 /// Divides `cells` in proportion to `parts`; whatever is not zero gets at least one.
@@ -105,20 +130,26 @@ const VERDICTS: [(Verdict, &str); 4] = [
     (Verdict::NotApplicable, "90"),
 ];
 
-fn verdicts(out: &mut String, a: &Assessment, paint: &Paint) {
+fn verdicts(out: &mut String, a: &Assessment, width: usize, paint: &Paint) {
     let counts = summary::counts(a);
-    let words: Vec<String> = VERDICTS
+    let mut words: Vec<_> = VERDICTS
         .iter()
         .map(|(v, code)| {
-            paint.with(code, &format!("{} {}", count(counts.of(*v)), summary::verdict(*v)))
+            let text = format!("{} {}", count(counts.of(*v)), summary::verdict(*v));
+            (text.clone(), paint.with(code, &text))
         })
         .collect();
-    let total = plural(counts.total(), "requirement", "requirements");
-    let _ = writeln!(out, "\n  {}   {}", words.join("   "), paint.dim(&format!("of {total}")));
+    let total = format!("of {}", plural(counts.total(), "requirement", "requirements"));
+    words.push((total.clone(), paint.dim(&total)));
+    out.push('\n');
+    lines(out, &words, "   ", width);
     if !a.vulnerabilities.is_empty() {
-        let steps: Vec<String> =
-            summary::funnel(a).iter().map(|(word, n)| format!("{} {word}", count(*n))).collect();
-        let _ = writeln!(out, "  vulnerabilities: {}", steps.join(" > "));
+        let mut steps = vec!["vulnerabilities:".to_owned()];
+        steps.extend(summary::funnel(a).iter().enumerate().map(|(i, (word, n))| {
+            format!("{}{} {word}", if i > 0 { "> " } else { "" }, count(*n))
+        }));
+        let steps: Vec<_> = steps.into_iter().map(|s| (s.clone(), s)).collect();
+        lines(out, &steps, " ", width);
     }
 }
 

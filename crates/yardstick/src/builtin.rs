@@ -1,7 +1,8 @@
 //! The yardsticks that are part of the program.
 
 /// Name and files of each; the files' names are those of the repository.
-pub(crate) const ALL: &[(&str, &[(&str, &str)])] = &[("baseline", BASELINE), ("hardening", HARDENING)];
+pub(crate) const ALL: &[(&str, &[(&str, &str)])] =
+    &[("baseline", BASELINE), ("hardening", HARDENING)];
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {

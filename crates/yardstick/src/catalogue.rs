@@ -447,7 +447,8 @@ impl Reading {
             return Err(source.error(start, what));
         }
         if check.inconclusive.is_some() != check.doubt.is_some() {
-            let what = "a check needs `inconclusive` and `doubt` together: the condition and its sentence";
+            let what =
+                "a check needs `inconclusive` and `doubt` together: the condition and its sentence";
             return Err(source.error(start, what));
         }
         let record: Option<&'static Record> = over.and_then(|k| KINDS.get(k).copied());
@@ -455,11 +456,8 @@ impl Reading {
             Some(r) => self.scope(&[(r.name, Type::Record(r))]),
             None => self.scope(&[]),
         };
-        let counts = self.scope(&[
-            ("violations", Type::Int),
-            ("open", Type::Int),
-            ("examined", Type::Int),
-        ]);
+        let counts =
+            self.scope(&[("violations", Type::Int), ("open", Type::Int), ("examined", Type::Int)]);
         let template = |field: &Spanned<String>| {
             Template::read(field.get_ref(), &fact).map_err(|r| source.inside(field, r))
         };
@@ -495,7 +493,5 @@ fn condition(
     scope: &Scope,
 ) -> Result<Option<Expression>, CatalogueError> {
     let Some(f) = field else { return Ok(None) };
-    Expression::read_as(f.get_ref(), scope, Type::Bool)
-        .map(Some)
-        .map_err(|r| source.inside(f, r))
+    Expression::read_as(f.get_ref(), scope, Type::Bool).map(Some).map_err(|r| source.inside(f, r))
 }

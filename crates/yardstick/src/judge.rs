@@ -376,10 +376,13 @@ struct Peers<'a> {
 
 impl<'a> Peers<'a> {
     fn new(observations: &'a [Observation]) -> Self {
-        let mut all = Self { versions: HashMap::new(), users: HashMap::new(), files: HashMap::new() };
+        let mut all =
+            Self { versions: HashMap::new(), users: HashMap::new(), files: HashMap::new() };
         for o in observations {
             match &o.fact {
-                Fact::Component(c) if c.relation != "names" && c.relation != "dynamically-needs" => {
+                Fact::Component(c)
+                    if c.relation != "names" && c.relation != "dynamically-needs" =>
+                {
                     *all.files.entry(store(o)).or_default() += 1;
                     if let Some(version) = &c.component.version {
                         all.versions.entry(&c.component.name).or_default().insert(version);
@@ -398,7 +401,9 @@ impl<'a> Peers<'a> {
 
     fn of(&self, o: &Observation) -> u32 {
         let n = match &o.fact {
-            Fact::Component(c) => self.versions.get(c.component.name.as_str()).map_or(0, HashSet::len),
+            Fact::Component(c) => {
+                self.versions.get(c.component.name.as_str()).map_or(0, HashSet::len)
+            }
             Fact::Executable(_) => {
                 return self.files.get(&store(o)).copied().unwrap_or_default();
             }

@@ -12,6 +12,8 @@ use crate::text::{bytes, count, percent, plural, show_line};
 
 /// Regions drawn and listed; the smallest are left out first.
 const MAX_REGIONS: usize = 160;
+/// Lines of the map.
+const ROWS: u64 = 8;
 /// Bytes of markup for each table.
 const TABLE_BYTES: usize = 110_000;
 
@@ -108,8 +110,10 @@ fn regions(m: &mut Markup, root: &Artifact, total: u64) {
         })
         .collect();
     m.raw("<div class=\"mapbox\">");
-    charts::map(m, total, &pieces, 8);
-    m.raw("<div id=\"named\" class=\"named\" aria-live=\"polite\"><span class=\"dim\">Each region is named under the pointer and leads to its line below.</span></div></div>");
+    charts::map(m, total, &pieces, ROWS);
+    m.raw("<div class=\"scale\"><span>").raw(&bytes(total.div_ceil(ROWS)));
+    m.raw(&format!(" per line</span><span>ends at {total:#x}</span></div><div id"))
+        .raw("=\"named\" class=\"named\" aria-live=\"polite\"><span class=\"dim\">Each region is named under the pointer and leads to its line below.</span></div></div>");
     let legend: [(&str, &str); 6] = [
         ("understood", "understood"),
         ("weak", "understood by its magic only"),
@@ -125,7 +129,7 @@ fn regions(m: &mut Markup, root: &Artifact, total: u64) {
     m.raw("<table class=\"cards\"><thead><tr><th>Offset<th class=\"num\">Size<th>What<th>Proof<th>Command</thead><tbody>");
     let mut index = 0;
     let cut = m.bounded(kept.iter(), TABLE_BYTES, |m, r| {
-        m.raw(&format!("<tr id=\"r{index}\"><td><code>{:#x}</code>", r.offset));
+        m.raw(&format!("<tr id=\"r{index}\"><td class=\"nw\"><code>{:#x}</code>", r.offset));
         index += 1;
         m.raw("<td data-l=\"Size\" class=\"num\">").raw(&bytes(r.length));
         m.raw("<td data-l=\"What\"><svg class=\"dot\" viewBox=\"0 0 10 10\" aria-hidden=\"true\"><rect class=\"c-");

@@ -1,6 +1,6 @@
 //! Page two: for whoever checks. Findings, questions, what passed, vulnerabilities.
 
-use proofmark_model::{Assessment, Finding, Judgement, Verdict, Vulnerability};
+use proofmark_model::{Assessment, Finding, Judgement, Severity, Verdict, Vulnerability};
 
 use super::{charts, coverage, manager, markup::Markup, seen};
 use crate::{
@@ -70,7 +70,12 @@ fn fair_cap(lengths: impl Iterator<Item = usize> + Clone, limit: usize) -> usize
 fn requirement(m: &mut Markup, a: &Assessment, j: &Judgement, cap: usize, room: usize) -> u64 {
     let r = &j.requirement;
     let severity = j.findings.iter().map(|f| f.severity).max().unwrap_or(r.severity);
-    m.raw("<details class=\"req\" open id=\"").raw(&manager::anchor(a, j)).raw("\"><summary>");
+    let open = if severity >= Severity::High { " open" } else { "" };
+    m.raw("<details class=\"req\"")
+        .raw(open)
+        .raw(" id=\"")
+        .raw(&manager::anchor(a, j))
+        .raw("\"><summary>");
     m.severity(severity)
         .raw("<code class=\"id\">")
         .short(&r.id, 40)
@@ -149,7 +154,7 @@ fn questions(m: &mut Markup, a: &Assessment) {
         if j.question.is_some() {
             m.short(&j.requirement.title, 240).raw(". ");
         }
-        m.raw("Open because: ").short(&j.reason, 600).raw("</p>");
+        m.short(&j.reason, 600).raw("</p>");
         for f in j.findings.iter().take(3) {
             m.raw("<p class=\"why\">").short(&f.message, 400).raw("</p>").show(f.evidence.first());
         }

@@ -1,0 +1,66 @@
+//! Measures the planner: `cargo run --release -p proofmark-network --example bench -- SITES cap|full [ROUNDS MOVES STEPS]`.
+#![allow(clippy::print_stdout)]
+
+use std::time::Instant;
+
+use proofmark_network::plan::{Options, sample, solve};
+use proofmark_network::{Go, Progress};
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number =
+        |i: usize, default: u64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
+    let sites = number(0, 1666) as usize;
+    let policy = match args.get(1).map(String::as_str) {
+        Some("cap") => sample::Policy::Cap,
+        _ => sample::Policy::Full,
+    };
+    let d = Options::default();
+    let options = Options {
+        rounds: number(2, u64::from(d.rounds)) as u32,
+        moves: number(3, d.moves),
+        bound_steps: number(4, d.bound_steps),
+        ..d
+    };
+    let p = sample::network(sites, policy, 1);
+    println!(
+        "{} sites, {} jobs, {} clusters, {} regions, {policy:?}",
+        sites,
+        p.jobs.len(),
+        p.clusters.len(),
+        p.regions
+    );
+    let start = Instant::now();
+    let watch = |x: &Progress<'_>| {
+        if x.done % 64 == 0 || x.stage == "search" {
+            println!(
+                "{:7.2} s  {:7} {:4}/{:4}  cost {:?} bound {:?} gap {:?}",
+                start.elapsed().as_secs_f64(),
+                x.stage,
+                x.done,
+                x.of,
+                x.incumbent,
+                x.bound,
+                x.gap()
+            );
+        }
+        Go::On
+    };
+    match solve(&p, &options, &watch) {
+        Ok(s) => {
+            println!(
+                "{:7.2} s  {:?} cost {:.1} bound {:.1} gap {:.3} %  violations {}",
+                start.elapsed().as_secs_f64(),
+                s.status,
+                s.account.cost,
+                s.bound,
+                s.gap * 100.0,
+                s.account.violations.len()
+            );
+            for v in s.account.violations.iter().take(5) {
+                println!("  {v:?}");
+            }
+        }
+        Err(e) => println!("{e}"),
+    }
+}
