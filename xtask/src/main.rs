@@ -2,6 +2,8 @@
 
 use std::{env, path::PathBuf, process::ExitCode};
 
+mod formats;
+mod fuzz;
 mod licences;
 mod schema;
 mod tidy;
@@ -11,6 +13,8 @@ type Outcome = Result<(), String>;
 
 /// Name, what it does, and the function that does it with the remaining arguments.
 const CHORES: &[(&str, &str, fn(&[String]) -> Outcome)] = &[
+    ("formats", "write docs/formats.md from the formats themselves", formats::run),
+    ("fuzz", "run fuzz targets: [--seconds N] [--list] [TARGET...]", fuzz::run),
     ("licences", "check that every dependency's licence is on the list", licences::run),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),
     ("tidy", "check crate edges, code map, and words that do not belong here", tidy::run),

@@ -1,0 +1,207 @@
+//! The mutator: `proofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [TARGET...]`.
+//!
+//! Runs each target for so many seconds, keeping inputs with a new behaviour. A failure
+//! is written to `DIR/failures/TARGET-DIGEST` and ends in exit status 1.
+
+#![allow(clippy::print_stdout, clippy::exit, reason = "a tool of the repository")]
+
+mod mutate;
+mod seeds;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use mutate::Random;
+use proofmark_fuzz::{Target, targets};
+use proofmark_model::Digest;
+
+/// A run of a target that takes longer is a failure.
+const SLOW: Duration = Duration::from_secs(5);
+/// One that takes as long as this does not end.
+const HUNG: Duration = Duration::from_secs(30);
+/// Inputs kept in memory for one target.
+const KEPT: usize = 4096;
+
+struct Arguments {
+    seconds: u64,
+    seed: u64,
+    corpus: PathBuf,
+    names: Vec<String>,
+}
+
+fn arguments() -> Result<Arguments, String> {
+    let mut parsed = Arguments {
+        seconds: 10,
+        seed: 1,
+        corpus: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus")),
+        names: Vec::new(),
+    };
+    let mut given = std::env::args().skip(1);
+    while let Some(argument) = given.next() {
+        let mut value = || given.next().ok_or(format!("{argument} needs a value"));
+        let number = |text: String| text.parse().map_err(|_| format!("not a number: {text}"));
+        match argument.as_str() {
+            "--seconds" => parsed.seconds = number(value()?)?,
+            "--seed" => parsed.seed = number(value()?)?,
+            "--corpus" => parsed.corpus = value()?.into(),
+            "--list" => {
+                targets().iter().for_each(|t| println!("{}", t.name));
+                std::process::exit(0);
+            }
+            _ if argument.starts_with('-') => return Err(format!("unknown option {argument}")),
+            _ => parsed.names.push(argument),
+        }
+    }
+    Ok(parsed)
+}
+
+fn main() -> ExitCode {
+    let arguments = match arguments() {
+        Ok(arguments) => arguments,
+        Err(e) => {
+            println!("{e}\nproofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [--list] [TARGET...]");
+            return ExitCode::from(2);
+        }
+    };
+    let all = targets();
+    if let Some(unknown) = arguments.names.iter().find(|n| !all.iter().any(|t| t.name == **n)) {
+        println!("no target {unknown}; --list names them");
+        return ExitCode::from(2);
+    }
+    let made = seeds::made();
+    let watch = Watch::start(arguments.corpus.join("failures"));
+    let mut failed = false;
+    println!("{:<28} {:>10} {:>8} {:>10} {:>8}", "target", "runs", "runs/s", "behaviours", "slowest");
+    for target in &all {
+        if !arguments.names.is_empty() && !arguments.names.contains(&target.name) {
+            continue;
+        }
+        let mut inputs = target.seeds.clone();
+        let id = target.name.strip_prefix("format-");
+        match id {
+            Some(id) => inputs.extend(made.get(id).cloned().unwrap_or_default()),
+            None if target.name == "engine" => inputs.extend(made.values().flatten().cloned()),
+            None => {}
+        }
+        inputs.extend(stored(&arguments.corpus.join(&target.name)));
+        failed |= !fuzz(target, inputs, &arguments, &watch);
+    }
+    ExitCode::from(u8::from(failed))
+}
+
+/// Inputs of earlier runs: the minimised corpus, and inputs that once failed.
+fn stored(folder: &Path) -> Vec<Vec<u8>> {
+    let mut paths: Vec<_> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    paths.sort();
+    paths.iter().filter_map(|p| fs::read(p).ok()).collect()
+}
+
+fn fuzz(target: &Target, inputs: Vec<Vec<u8>>, arguments: &Arguments, watch: &Watch) -> bool {
+    let start = Instant::now();
+    let end = Duration::from_secs(arguments.seconds);
+    let mut random = Random(arguments.seed);
+    let mut behaviours = BTreeSet::new();
+    let mut pool: Vec<Vec<u8>> = Vec::new();
+    let mut runs = 0_u64;
+    let mut slowest = Duration::ZERO;
+    let mut pending = inputs;
+    pending.push(Vec::new());
+    pending.reverse();
+    loop {
+        let input = match pending.pop() {
+            Some(input) => input,
+            None if start.elapsed() >= end => break,
+            None => {
+                let empty = Vec::new();
+                let pick = |r: &mut Random| pool.get(r.below(pool.len())).unwrap_or(&empty).clone();
+                let (data, other) = (pick(&mut random), pick(&mut random));
+                mutate::mutate(&data, &other, &mut random)
+            }
+        };
+        watch.begin(&target.name, &input);
+        let began = Instant::now();
+        let result = catch_unwind(AssertUnwindSafe(|| (target.check)(&input)));
+        let taken = began.elapsed();
+        watch.end();
+        runs = runs.saturating_add(1);
+        slowest = slowest.max(taken);
+        match result {
+            Ok(behaviour) if taken < SLOW => {
+                if behaviours.insert(behaviour) && pool.len() < KEPT {
+                    pool.push(input);
+                }
+            }
+            failure => {
+                let what = if failure.is_err() { "panicked" } else { "took too long" };
+                let path = watch.keep(&target.name, &input);
+                println!("{} {what} ({taken:?}); input kept as {}", target.name, path.display());
+                return false;
+            }
+        }
+    }
+    let seconds = start.elapsed().as_secs_f64().max(0.001);
+    println!(
+        "{:<28} {runs:>10} {:>8.0} {:>10} {:>6}ms",
+        target.name,
+        runs as f64 / seconds,
+        behaviours.len(),
+        slowest.as_millis()
+    );
+    true
+}
+
+/// Ends the process when a run does not.
+struct Watch {
+    current: Arc<Mutex<Option<(Instant, String, Vec<u8>)>>>,
+    failures: PathBuf,
+}
+
+impl Watch {
+    fn start(failures: PathBuf) -> Self {
+        let watch = Self { current: Arc::default(), failures };
+        let (current, failures) = (watch.current.clone(), watch.failures.clone());
+        std::thread::spawn(move || {
+            loop {
+                std::thread::sleep(Duration::from_secs(1));
+                let current = current.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some((began, name, input)) = current.as_ref()
+                    && began.elapsed() > HUNG
+                {
+                    let path = keep(&failures, name, input);
+                    println!("{name} does not end; input kept as {}", path.display());
+                    std::process::exit(1);
+                }
+            }
+        });
+        watch
+    }
+
+    fn begin(&self, name: &str, input: &[u8]) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), name.to_owned(), input.to_vec()));
+    }
+
+    fn end(&self) {
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn keep(&self, name: &str, input: &[u8]) -> PathBuf {
+        keep(&self.failures, name, input)
+    }
+}
+
+fn keep(folder: &Path, name: &str, input: &[u8]) -> PathBuf {
+    let path = folder.join(format!("{name}-{}", Digest::of(input).short()));
+    if let Err(e) = fs::create_dir_all(folder).and_then(|()| fs::write(&path, input)) {
+        println!("{}: {e}", path.display());
+    }
+    path
+}

@@ -1,0 +1,7 @@
+//! Prints the table of formats.
+
+#![allow(clippy::print_stdout)]
+
+fn main() {
+    print!("{}", proofmark_unpack::table::markdown());
+}
