@@ -14,5 +14,6 @@ pub fn run(_: &[String]) -> Outcome {
     if !out.status.success() {
         return Err(String::from_utf8_lossy(&out.stderr).into_owned());
     }
-    fs::write(root().join("docs/formats.md"), out.stdout).map_err(|e| format!("docs/formats.md: {e}"))
+    fs::write(root().join("docs/formats.md"), out.stdout)
+        .map_err(|e| format!("docs/formats.md: {e}"))
 }

@@ -26,12 +26,15 @@ use proofmark_unpack::{
     formats, invariants, unpack,
 };
 
+/// Runs a target once; the behaviour.
+pub type Check = Box<dyn Fn(&[u8]) -> u64 + Send + Sync>;
+
 /// One thing to fuzz.
 pub struct Target {
     /// `format-squashfs`, `cover`, ...
     pub name: String,
     /// Runs it once; the behaviour.
-    pub check: Box<dyn Fn(&[u8]) -> u64 + Send + Sync>,
+    pub check: Check,
     /// Inputs to begin with that need no tool: magics where they belong.
     pub seeds: Vec<Vec<u8>>,
 }
@@ -92,7 +95,9 @@ impl Behaviour {
     fn problems(&mut self, problems: &[Problem]) {
         let words: BTreeSet<_> = problems
             .iter()
-            .map(|p| (p.kind, p.message.chars().filter(|c| !c.is_ascii_hexdigit()).collect::<String>()))
+            .map(|p| {
+                (p.kind, p.message.chars().filter(|c| !c.is_ascii_hexdigit()).collect::<String>())
+            })
             .collect();
         self.saw(words);
     }
@@ -190,13 +195,14 @@ fn once(format: &dyn Format, data: &Bytes, at: usize) -> Option<Seen> {
 fn check_cover(data: &[u8]) -> u64 {
     let proofs =
         [Proof::MagicOnly, Proof::LengthsConsistent, Proof::DecoderEnded, Proof::ChecksumVerified];
-    let formats = [("ar", &[][..]), ("deb", &["ar"][..]), ("tar", &[]), ("zip", &[])];
+    const FORMATS: [(&str, &[&str]); 4] =
+        [("ar", &[]), ("deb", &["ar"]), ("tar", &[]), ("zip", &[])];
     let len = 300;
     let mut spans: Vec<_> = data
         .chunks_exact(4)
         .filter_map(|c| {
             let [start, length, proof, format] = <[u8; 4]>::try_from(c).ok()?;
-            let (format, refines) = formats.get(usize::from(format) % formats.len())?;
+            let (format, refines) = FORMATS.get(usize::from(format) % FORMATS.len())?;
             Some(Span {
                 start: start.into(),
                 end: usize::from(start).saturating_add(length.into()),
@@ -206,7 +212,7 @@ fn check_cover(data: &[u8]) -> u64 {
             })
         })
         .collect();
-    let chosen = |spans: &[Span<'_>]| -> Vec<_> {
+    let chosen = |spans: &[Span<'static>]| -> Vec<_> {
         let c = cover::cover(len, spans);
         assert_eq!(c.regions.len().saturating_add(c.rejected.len()), spans.len());
         let mut at = 0;

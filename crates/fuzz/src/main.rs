@@ -66,7 +66,9 @@ fn main() -> ExitCode {
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(e) => {
-            println!("{e}\nproofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [--list] [TARGET...]");
+            println!(
+                "{e}\nproofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [--list] [TARGET...]"
+            );
             return ExitCode::from(2);
         }
     };
@@ -78,7 +80,10 @@ fn main() -> ExitCode {
     let made = seeds::made();
     let watch = Watch::start(arguments.corpus.join("failures"));
     let mut failed = false;
-    println!("{:<28} {:>10} {:>8} {:>10} {:>8}", "target", "runs", "runs/s", "behaviours", "slowest");
+    println!(
+        "{:<28} {:>10} {:>8} {:>10} {:>8}",
+        "target", "runs", "runs/s", "behaviours", "slowest"
+    );
     for target in &all {
         if !arguments.names.is_empty() && !arguments.names.contains(&target.name) {
             continue;
@@ -158,9 +163,12 @@ fn fuzz(target: &Target, inputs: Vec<Vec<u8>>, arguments: &Arguments, watch: &Wa
     true
 }
 
+/// When a run began, of which target, on what.
+type Running = Option<(Instant, String, Vec<u8>)>;
+
 /// Ends the process when a run does not.
 struct Watch {
-    current: Arc<Mutex<Option<(Instant, String, Vec<u8>)>>>,
+    current: Arc<Mutex<Running>>,
     failures: PathBuf,
 }
 

@@ -59,9 +59,26 @@ fn change(out: &mut Vec<u8>, other: &[u8], random: &mut Random) {
             let width = [1_usize, 2, 4, 8].get(random.below(4)).copied().unwrap_or(4);
             let near = len as u64;
             let values = [
-                0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fff_ffff, 0x8000_0000,
-                0xffff_ffff, u64::MAX, i64::MAX as u64, near, near.wrapping_sub(1),
-                near.wrapping_add(1), near / 2, at as u64, near.wrapping_sub(at as u64),
+                0,
+                1,
+                2,
+                0x7f,
+                0x80,
+                0xff,
+                0x7fff,
+                0x8000,
+                0xffff,
+                0x7fff_ffff,
+                0x8000_0000,
+                0xffff_ffff,
+                u64::MAX,
+                i64::MAX as u64,
+                near,
+                near.wrapping_sub(1),
+                near.wrapping_add(1),
+                near / 2,
+                at as u64,
+                near.wrapping_sub(at as u64),
             ];
             let value = values.get(random.below(values.len())).copied().unwrap_or(0);
             put_int(out, align(at, width, random), width, value, random);

@@ -31,7 +31,10 @@ const MADE: &[(&str, &str)] = &[
     ("ext", "truncate -s 256K out && mke2fs -q -t ext2 -d tree out"),
     ("ext", "truncate -s 1M out && mke2fs -q -t ext4 -O ^has_journal -d tree out"),
     ("fat", "truncate -s 64K out && mkfs.fat out && mcopy -i out tree/text ::"),
-    ("iso9660", "xorriso -as mkisofs -quiet -R -J -o out tree || genisoimage -quiet -R -o out tree"),
+    (
+        "iso9660",
+        "xorriso -as mkisofs -quiet -R -J -o out tree || genisoimage -quiet -R -o out tree",
+    ),
     ("erofs", "mkfs.erofs -q out tree"),
     ("minix", "truncate -s 64K out && mkfs.minix out"),
     ("uimage", "mkimage -A arm -O linux -T kernel -C none -d tree/text out"),
@@ -75,7 +78,8 @@ pub fn made() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
 fn tree(at: &Path) -> std::io::Result<()> {
     fs::create_dir_all(at.join("folder/inner"))?;
     fs::write(at.join("text"), "a line of text, and the same again\n".repeat(60))?;
-    let noise: Vec<u8> = (0..2000_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    let noise: Vec<u8> =
+        (0..2000_u32).map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
     fs::write(at.join("noise"), noise)?;
     fs::write(at.join("empty"), "")?;
     fs::write(at.join("folder/inner/deep"), "deep\n")?;

@@ -14,11 +14,16 @@ fn main() {
     let time = |data: Vec<u8>| {
         let start = Instant::now();
         let outcome = unpack(Input::bytes("data", data), &Options::default(), &());
-        (start.elapsed().as_secs_f64(), outcome.artifacts.len(), outcome.artifacts[0].problems.len())
+        (
+            start.elapsed().as_secs_f64(),
+            outcome.artifacts.len(),
+            outcome.artifacts[0].problems.len(),
+        )
     };
     let (zeros, ..) = time(vec![0; size]);
     println!("{mib} MiB of zeros: {zeros:.2} s");
-    let noise = |n: usize| (0..n as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
+    let noise =
+        |n: usize| (0..n as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
     let mut all = Vec::new();
     for format in formats::all() {
         for magic in format.magics().iter().filter(|m| m.anywhere) {
@@ -27,13 +32,18 @@ fn main() {
             let (taken, artifacts, problems) = time(one);
             println!(
                 "{:<20} {:>6.2} s  x{:.2}  {artifacts} artifacts, {problems} problems",
-                format.about().id, taken, taken / zeros
+                format.about().id,
+                taken,
+                taken / zeros
             );
         }
     }
     let together: Vec<u8> = all.iter().copied().cycle().take(size).collect();
     let (taken, artifacts, problems) = time(together);
-    println!("all in turn: {taken:.2} s  x{:.2}  {artifacts} artifacts, {problems} problems", taken / zeros);
+    println!(
+        "all in turn: {taken:.2} s  x{:.2}  {artifacts} artifacts, {problems} problems",
+        taken / zeros
+    );
     let random: Vec<u8> = noise(size).collect();
     let (taken, artifacts, _) = time(random);
     println!("noise: {taken:.2} s  x{:.2}  {artifacts} artifacts", taken / zeros);

@@ -645,7 +645,8 @@ impl Run<'_> {
         let Sink { entries, problems, attributes, .. } = sink;
         let mut problems: Vec<_> = found.problems.into_iter().chain(problems).collect();
         dedup(&mut problems);
-        if leaf && whole {
+        // A kernel is a program with something inside.
+        if leaf && whole && entries.is_empty() {
             opened.node.problems.extend(problems);
             opened.node.proof = Some(found.proof);
             opened.node.attributes = attributes;

@@ -1,7 +1,5 @@
 //! The table of formats, made of what each format's file says about it.
 
-use std::fmt::Write;
-
 use crate::{
     format::{About, Family},
     formats,
@@ -22,9 +20,7 @@ pub fn markdown() -> String {
         if of_family.is_empty() {
             continue;
         }
-        // Writing to a String cannot fail.
-        drop(write!(
-            out,
+        out.push_str(&format!(
             "\n## {title}\n\n\
              | format | name | metadata kept | integrity checked | not read | layout |\n\
              |---|---|---|---|---|---|\n"

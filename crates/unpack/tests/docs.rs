@@ -26,7 +26,11 @@ fn the_worked_example_is_the_code() {
     let shown = page.split("```rust\n").nth(1).unwrap().split("```").next().unwrap();
     let code = include_str!("toybox/mod.rs");
     let from = code.find("use std::sync::Arc;").unwrap();
-    assert_eq!(shown, code.get(from..).unwrap(), "docs/adding-a-format.md quotes tests/toybox/mod.rs");
+    assert_eq!(
+        shown,
+        code.get(from..).unwrap(),
+        "docs/adding-a-format.md quotes tests/toybox/mod.rs"
+    );
 }
 
 #[test]
@@ -38,7 +42,9 @@ fn every_format_says_what_it_must() {
     assert_eq!(ids.len(), count, "two formats have one id");
     for f in formats {
         let a = f.about();
-        let named = a.id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b));
+        let named =
+            a.id.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b));
         assert!(named && !a.id.is_empty(), "{}: not an id", a.id);
         assert!(!a.name.is_empty() && a.revision > 0 && !a.sources.is_empty(), "{}", a.id);
         for m in f.magics() {

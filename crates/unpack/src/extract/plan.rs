@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use proofmark_model::{Artifact, EntryKind, RegionClass, Step, locator};
+use proofmark_model::{Artifact, ArtifactId, EntryKind, RegionClass, Step, locator};
 
 use super::names::on_disk;
-use crate::{format::is_leaf, scan::Scanner};
+use crate::{format::is_leaf, scan::Scanner, tree::FOLDER};
 
 /// Position of a node in [`Plan::nodes`]; 0 is the folder that everything goes into.
 pub(super) type NodeId = usize;
@@ -43,10 +43,12 @@ impl Plan {
         };
         // Where what is inside an artifact goes, and how the names there begin.
         let mut inside: Vec<(NodeId, Vec<u8>)> = Vec::with_capacity(artifacts.len());
-        for a in artifacts {
+        let holders: HashSet<_> = artifacts.iter().filter_map(|a| a.parent).collect();
+        for (i, a) in artifacts.iter().enumerate() {
+            let empty = !u32::try_from(i).is_ok_and(|i| holders.contains(&ArtifactId(i)));
             let (folder, prefix) =
                 a.parent.and_then(|p| inside.get(p.0 as usize).cloned()).unwrap_or_default();
-            let (node, inner) = plan.place(scanner, a, folder, prefix, artifacts.len() == 1);
+            let (node, inner) = plan.place(scanner, a, folder, prefix, empty);
             plan.of_artifact.push(node);
             plan.root_of.push(folder);
             inside.push(inner);
@@ -60,20 +62,20 @@ impl Plan {
         a: &Artifact,
         folder: NodeId,
         prefix: Vec<u8>,
-        alone: bool,
+        empty: bool,
     ) -> (Option<NodeId>, (NodeId, Vec<u8>)) {
         let named = |suffix: String| [prefix.as_slice(), suffix.as_bytes()].concat();
         match (&a.entry, a.locator.steps.last()) {
             (EntryKind::Image, _) => {
                 // An image with something inside is its folder; another one is a file in it.
-                let node =
-                    (alone && a.size > 0).then(|| self.child(0, a.locator.image.as_bytes(), false));
+                let node = (empty && a.size > 0 && a.format != FOLDER)
+                    .then(|| self.child(0, a.locator.image.as_bytes(), false));
                 (node, (0, Vec::new()))
             }
             (EntryKind::Region, Some(Step::Region { offset, format })) => {
                 let name = named(format!("{offset:#x}.{format}"));
                 // A leaf is a file; a container is the folder of its entries.
-                if scanner.format(format).is_some_and(is_leaf) {
+                if empty && scanner.format(format).is_some_and(is_leaf) {
                     (Some(self.child(folder, &name, false)), (folder, prefix))
                 } else {
                     let node = self.child(folder, &name, true);
