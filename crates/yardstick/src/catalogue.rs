@@ -8,8 +8,9 @@ use toml::Spanned;
 
 use crate::{
     builtin,
-    expression::{Expression, Parameter, Refused, Scope, Template, nearest},
+    expression::{Expression, Parameter, Refused, Scope, nearest},
     needs::Need,
+    template::Template,
     value::Type,
     view::{IMAGE, KINDS, Record},
 };

@@ -251,6 +251,7 @@ records! {
         device_class: maybe "Class of device." = maybe("device_class", &x.device_class);
         size: int "Bytes of the image." = int(x.size);
         opaque: int "Bytes of the image that no format claims." = int(x.opaque);
+        uniform_permissions: bool "Nearly all files of a root file system carry one mode, set by the packaging." = boolean(x.uniform_permissions);
         feeds: int "Feeds of vulnerability data in use." = int(x.feeds);
     }
 }

@@ -1,9 +1,6 @@
 //! From facts to verdicts. The order of the steps is documented in `docs/yardstick.md`.
 
-use std::{
-    borrow::Cow,
-    collections::{HashMap, HashSet},
-};
+use std::collections::{HashMap, HashSet};
 
 use proofmark_model::{
     Artifact, Coverage, Digest, Evidence as Places, Finding, Judgement, Locator, Observation,
@@ -66,8 +63,18 @@ struct Court<'a> {
 /// A fact that violates the requirement, or of which it stays open.
 struct Found<'a> {
     subject: Subject<'a>,
-    message: String,
     check: &'a Checked,
+    why: Why,
+}
+
+/// Which sentence a finding gets; it is made only for those that are listed.
+enum Why {
+    /// The message of the check.
+    Violates,
+    /// The doubt of the check.
+    Doubt,
+    /// The message, but not decided because of this.
+    Unknown(String),
 }
 
 /// What the checks of a requirement found.
@@ -89,6 +96,7 @@ impl<'a> Court<'a> {
         });
         let mut kinds: Vec<Vec<Subject<'a>>> = KINDS.iter().map(|_| Vec::new()).collect();
         let (mut operating_system, mut device_class) = (None, None);
+        let mut uniform_permissions = false;
         let peers = Peers::new(e.observations);
         for o in e.observations {
             if let Some(list) = kind_of(&o.fact).and_then(|k| kinds.get_mut(k)) {
@@ -96,6 +104,7 @@ impl<'a> Court<'a> {
             } else if let Fact::Trait(t) = &o.fact {
                 match t.name.as_str() {
                     "operating-system" => operating_system = Some(t.value.clone()),
+                    "uniform-permissions" => uniform_permissions = true,
                     "device-class" => device_class = Some(t.value.clone()),
                     _ => {}
                 }
@@ -111,6 +120,7 @@ impl<'a> Court<'a> {
                 start_up: ranges.completeness("start-up-graph", "what the image starts"),
                 operating_system,
                 device_class,
+                uniform_permissions,
                 size: number(e.coverage.total),
                 opaque: number(e.coverage.opaque),
                 feeds: i64::try_from(e.feeds.len()).unwrap_or(i64::MAX),
@@ -196,14 +206,14 @@ impl<'a> Court<'a> {
         }
         let Sum { violations, open, tolerated, examined } = sum;
         if !violations.is_empty() {
-            let reason = sum_up(&violations, examined);
+            let reason = self.sum_up(&violations, examined);
             return match doubtful {
                 None => (Verdict::Fail, reason, violations, examined),
                 Some(why) => (Verdict::Inconclusive, why, violations, examined),
             };
         }
         if !open.is_empty() {
-            return (Verdict::Inconclusive, sum_up(&open, examined), open, examined);
+            return (Verdict::Inconclusive, self.sum_up(&open, examined), open, examined);
         }
         if let Some(why) = doubtful {
             return (Verdict::Inconclusive, why, Vec::new(), examined);
@@ -238,12 +248,13 @@ impl<'a> Court<'a> {
             if check.over.is_some() {
                 frame.slots.push(Value::Record(*subject));
             }
-            let found = |message| Found { subject: *subject, message, check };
             match self.one(check, frame) {
                 One::Outside => continue,
                 One::Holds => {}
-                One::Violates => violations.push(found(check.message.fill(&frame.slots))),
-                One::Open(message) => open.push(found(message)),
+                One::Found(why @ Why::Violates) => {
+                    violations.push(Found { subject: *subject, check, why });
+                }
+                One::Found(why) => open.push(Found { subject: *subject, check, why }),
             }
             examined += 1;
             if *frame.steps == 0 {
@@ -282,33 +293,55 @@ impl<'a> Court<'a> {
             None | Some(Ok(false)) => {}
             Some(Ok(true)) => {
                 return match scope {
-                    None => One::Violates,
-                    Some(why) => One::Open(self.open(rule, frame, &why)),
+                    None => One::Found(Why::Violates),
+                    Some(why) => One::Found(Why::Unknown(why.to_string())),
                 };
             }
             Some(Err(Not::Applicable(_))) => return One::Outside,
             Some(Err(why)) => unknown = Some(why),
         }
         match rule.inconclusive.as_ref().map(|e| e.holds(frame)) {
-            Some(Ok(true)) => {
-                let doubt = rule.doubt.as_ref().map(|d| d.fill(&frame.slots));
-                return One::Open(doubt.unwrap_or_default());
-            }
+            Some(Ok(true)) => return One::Found(Why::Doubt),
             Some(Err(Not::Applicable(_))) => return One::Outside,
             Some(Err(why)) => unknown = unknown.or(Some(why)),
             None | Some(Ok(false)) => {}
         }
         match unknown {
-            Some(why) => One::Open(self.open(rule, frame, &why)),
+            Some(why) => One::Found(Why::Unknown(why.to_string())),
             None if scope.is_some() => One::Outside,
             None => One::Holds,
         }
     }
 
-    /// Sentence about a fact of which the requirement stays open by itself.
-    fn open(&self, rule: &Checked, frame: &Frame<'_, '_>, why: &Not<'_>) -> String {
-        let message = rule.message.fill(&frame.slots);
-        format!("Not decided: {why}. The statement would be: {message}")
+    /// The sentence about what was found.
+    fn sentence(&self, found: &Found<'_>) -> String {
+        let mut names = self.names();
+        if found.check.over.is_some() {
+            names.push(Value::Record(found.subject));
+        }
+        let message = || found.check.message.fill(&names);
+        match &found.why {
+            Why::Violates => message(),
+            Why::Doubt => found.check.doubt.as_ref().map_or_else(message, |d| d.fill(&names)),
+            Why::Unknown(why) => {
+                format!("Not decided: {why}. The statement would be: {}", message())
+            }
+        }
+    }
+
+    /// The first sentence, and how many more there are.
+    fn sum_up(&self, found: &[Found<'_>], examined: u64) -> String {
+        let first = found.first().map(|f| self.sentence(f)).unwrap_or_default();
+        match found.len() {
+            0 | 1 => first,
+            n if n > FINDINGS => {
+                format!(
+                    "{first} So do {} more of {examined} looked at; {FINDINGS} are listed.",
+                    n - 1
+                )
+            }
+            n => format!("{first} So do {} more of {examined} looked at.", n - 1),
+        }
     }
 
     /// What stands against believing that the precondition of `rule` is absent: bytes that could not be read;
@@ -330,13 +363,14 @@ impl<'a> Court<'a> {
         let evidence = self.places(found);
         let content = Locator { range: None, ..evidence.first().clone() };
         let entry = &rule.entry;
+        let message = self.sentence(found);
         Finding {
-            id: Finding::id(entry.id.get_ref(), entry.revision, &evidence, &found.message),
+            id: Finding::id(entry.id.get_ref(), entry.revision, &evidence, &message),
             rule: entry.id.get_ref().clone(),
             revision: entry.revision,
             severity: entry.severity,
             strength: found.subject.strength(),
-            message: found.message.clone(),
+            message,
             content: self.contents.get(&content).copied(),
             excerpt: excerpt(found.subject),
             remedy: Some(entry.remedy.clone()),
@@ -428,31 +462,11 @@ enum One {
     Outside,
     /// In scope, nothing against it.
     Holds,
-    /// Violates the requirement.
-    Violates,
-    /// Open, because of this.
-    Open(String),
-}
-
-/// The first sentence, and how many more there are.
-fn sum_up(found: &[Found<'_>], examined: u64) -> String {
-    let first = found.first().map_or("", |f| f.message.as_str());
-    match found.len() {
-        0 | 1 => first.to_owned(),
-        n if n > FINDINGS => {
-            format!("{first} So do {} more of {examined} looked at; {FINDINGS} are listed.", n - 1)
-        }
-        n => format!("{first} So do {} more of {examined} looked at.", n - 1),
-    }
+    /// Violates the requirement, or leaves it open.
+    Found(Why),
 }
 
 /// A statement of absence that does not hold up.
 fn open_absence(text: &str, why: &str) -> String {
-    let mut why = Cow::Borrowed(why);
-    if !why.ends_with('.') {
-        why.to_mut().push('.');
-    }
-    let mut upper = why.chars();
-    let first: String = upper.next().into_iter().flat_map(char::to_uppercase).collect();
-    format!("{first}{} In what could be read: {text}", upper.as_str())
+    format!("Missing: {}. In what could be read: {text}", why.trim_end_matches('.'))
 }

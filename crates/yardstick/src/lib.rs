@@ -29,6 +29,8 @@ pub mod explain;
 pub mod expression;
 mod judge;
 pub mod needs;
+mod node;
+pub mod template;
 pub mod value;
 pub mod view;
 

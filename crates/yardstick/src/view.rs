@@ -212,6 +212,8 @@ pub struct ImageView {
     pub operating_system: Option<String>,
     /// Class of device.
     pub device_class: Option<String>,
+    /// Nearly all files of a root file system carry one mode.
+    pub uniform_permissions: bool,
     /// Bytes of the image.
     pub size: i64,
     /// Bytes no format claims.

@@ -1,4 +1,5 @@
 //! The yardstick knows no vendor and no country.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

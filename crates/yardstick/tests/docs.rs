@@ -1,5 +1,6 @@
 //! Generated documents are what the catalogue says. `PROOFMARK_UPDATE=1 cargo test -p proofmark-yardstick --test
 //! docs` writes them.
+#![allow(clippy::unwrap_used)]
 
 use std::{env, fs, path::Path};
 

@@ -1,4 +1,5 @@
 //! Every requirement against its cases: all four verdicts, or why one cannot come about.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

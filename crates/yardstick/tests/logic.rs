@@ -1,4 +1,5 @@
 //! What a condition means: unknown answers, bounds, and agreement with the interpreter of the `cel` crate.
+#![allow(clippy::unwrap_used)]
 
 mod common;
 

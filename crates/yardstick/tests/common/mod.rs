@@ -1,5 +1,5 @@
 //! Cases from `catalogue/yardsticks/fixtures/`: facts that name only what differs from a default.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::{fs, path::PathBuf};
 
@@ -35,6 +35,9 @@ pub struct Case {
     pub feeds: bool,
     #[serde(default)]
     pub opaque: u64,
+    /// Nearly all files carry one mode.
+    #[serde(default)]
+    pub uniform: bool,
     /// The root file system was not read to its end.
     #[serde(default)]
     pub unread: bool,
@@ -101,7 +104,7 @@ impl World {
     /// A megabyte that looks encrypted beside the root file system, and one inside.
     pub fn make_opaque(&mut self, bytes: u64) {
         self.coverage.opaque += bytes;
-        for place in [format!("test.img@0x100000:gap"), format!("{ROOT}/usr/lib/blob")] {
+        for place in ["test.img@0x100000:gap".to_owned(), format!("{ROOT}/usr/lib/blob")] {
             self.coverage.opaque_regions.push(Extent {
                 locator: place.parse().unwrap(),
                 length: bytes,
@@ -198,6 +201,9 @@ pub fn build(case: &Case) -> World {
         observations.push(trait_fact("root-file-system", ROOT, ROOT));
         observations.push(trait_fact("start-up-graph", "procd", ROOT));
         observations.push(trait_fact("package-ownership", "opkg", ROOT));
+    }
+    if case.uniform {
+        observations.push(trait_fact("uniform-permissions", "0777", ROOT));
     }
     let vulnerabilities: Vec<Vulnerability> = case
         .vulnerabilities
