@@ -28,13 +28,27 @@
 )]
 
 pub mod accounts;
+pub mod certificates;
 pub mod crypt;
+mod der;
+pub mod elf;
+pub mod kernel;
+pub mod keys;
 pub mod notes;
+pub mod packages;
 pub mod passwords;
+pub mod permissions;
 pub mod root;
+pub mod rpm;
+pub mod secrets;
+pub mod settings;
+pub mod startup;
+pub mod system;
 #[cfg(test)]
 pub mod testing;
 pub mod text;
+pub mod tools;
+pub mod update;
 
 use std::sync::Arc;
 
@@ -43,7 +57,22 @@ use proofmark_model::{Artifact, ArtifactId, Observation};
 
 /// Inspectors with their revisions: part of a cache key and of an assessment's provenance. A change that can
 /// change a result raises the revision.
-pub const REVISIONS: &[(&str, u32)] = &[root::REVISION, accounts::REVISION];
+pub const REVISIONS: &[(&str, u32)] = &[
+    accounts::REVISION,
+    certificates::REVISION,
+    elf::REVISION,
+    kernel::REVISION,
+    keys::REVISION,
+    packages::REVISION,
+    permissions::REVISION,
+    root::REVISION,
+    secrets::REVISION,
+    settings::REVISION,
+    startup::REVISION,
+    system::REVISION,
+    tools::REVISION,
+    update::REVISION,
+];
 
 /// Which first-stage inspectors a content gets. With the content's digest it is the key of cached notes.
 #[derive(
@@ -59,6 +88,10 @@ pub enum Class {
     Shadow,
     /// `htpasswd` and its like: `user:hash`.
     Htpasswd,
+    /// A package database.
+    Packages,
+    /// The list of files that a package owns.
+    FileList,
     /// Text that programs read as configuration: kept, for the second stage to parse.
     Configuration,
     /// Anything else: programs, scripts, data; what it is shows in the bytes.
@@ -72,7 +105,7 @@ pub fn class(path: &str, format: &str) -> Class {
         return Class::Container;
     }
     let name = path.rsplit('/').next().unwrap_or(path);
-    accounts::class(name).unwrap_or_else(|| {
+    accounts::class(name).or_else(|| packages::class(path, name)).unwrap_or_else(|| {
         if notes::is_configuration(path, name) { Class::Configuration } else { Class::Other }
     })
 }
@@ -87,12 +120,60 @@ pub fn content(class: Class, bytes: &[u8]) -> Notes {
     let mut notes = Notes::default();
     match class {
         Class::Container => {}
+        Class::Packages | Class::FileList => packages::content(class, bytes, &mut notes),
         Class::Passwd | Class::Shadow | Class::Htpasswd => {
             accounts::content(class, bytes, &mut notes);
+            // A program may be called passwd.
+            if notes.accounts.is_empty() {
+                other(Class::Other, bytes, &mut notes);
+            }
         }
-        Class::Configuration | Class::Other => notes.text = text::keep(class, bytes),
+        Class::Configuration | Class::Other => other(class, bytes, &mut notes),
     }
     notes
+}
+
+/// A content whose kind shows in its bytes.
+fn other(class: Class, bytes: &[u8], notes: &mut Notes) {
+    if kernel::is_config(bytes) {
+        kernel::config(bytes, notes);
+        return;
+    }
+    notes.text = text::keep(class, bytes);
+    let kind = if notes.text.is_some() {
+        secrets::Kind::Configuration
+    } else if text::is_text(bytes) {
+        secrets::Kind::Text
+    } else {
+        elf::content(bytes, notes);
+        if notes.program.is_none() {
+            keys::whole(bytes, notes);
+            certificates::whole(bytes, notes);
+        }
+        secrets::Kind::Binary
+    };
+    let anchors = secrets::anchors(kind, bytes);
+    let mut digest = None;
+    for (anchor, at) in anchors {
+        match anchor {
+            secrets::Anchor::Pem => {
+                let Some(pem) = der::pem(bytes, at) else { continue };
+                notes.keys.extend(keys::from_pem(&pem));
+                match certificates::from_pem(&pem) {
+                    Some(Ok(read)) => notes.certificates.push(read),
+                    Some(Err(range)) => notes.unreadable_certificates.push(range),
+                    None => {}
+                }
+            }
+            secrets::Anchor::Banner => notes.banners.extend(kernel::banner_at(bytes, at)),
+            secrets::Anchor::Rule(rule) => {
+                let digest = digest.get_or_insert_with(|| proofmark_model::Digest::of(bytes));
+                if let Some(found) = secrets::found_at(rule, bytes, at, digest) {
+                    secrets::keep(notes, found);
+                }
+            }
+        }
+    }
 }
 
 /// The tree of an image with the notes on its contents.
@@ -138,8 +219,24 @@ impl<'a> View<'a> {
 pub fn image(view: &View<'_>) -> Vec<Observation> {
     let roots = root::find(view);
     let mut out = Vec::new();
+    let startups: Vec<startup::Startup> = roots.iter().map(startup::read).collect();
+    let owners: Vec<packages::Owners> = roots.iter().map(|r| packages::read(r, &mut out)).collect();
+    let references: Vec<keys::References<'_>> = roots.iter().map(keys::References::of).collect();
+    let kernels = kernel::image(view, &mut out);
     root::image(&roots, &mut out);
     accounts::image(&roots, &mut out);
+    keys::image(view, &roots, &startups, &references, &mut out);
+    certificates::image(view, &roots, &references, &mut out);
+    elf::image(view, &roots, &startups, &owners, &kernels, &mut out);
+    startup::image(&roots, &startups, &mut out);
+    permissions::image(&roots, &mut out);
+    secrets::image(view, &mut out);
+    update::image(view, &mut out);
+    for (root, startup) in roots.iter().zip(&startups) {
+        let served = settings::image(root, startup, &mut out);
+        system::image(root, startup, &mut out);
+        tools::image(root, startup, &served, &mut out);
+    }
     out.sort();
     out.dedup();
     out

@@ -1,8 +1,10 @@
 //! What the first stage keeps about a content.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use crate::accounts;
+use crate::{accounts, certificates, elf, kernel, keys, packages, secrets};
 
 /// Byte range in a content, end exclusive.
 pub type Range = (u64, u64);
@@ -15,6 +17,39 @@ pub struct Notes {
     /// Records of an account store.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub accounts: Vec<accounts::Record>,
+    /// Banners of kernels.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub banners: Vec<kernel::Banner>,
+    /// Certificates.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<certificates::Read>,
+    /// The content is a memory image of a program that failed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub core_dump: bool,
+    /// Options of a kernel's configuration that are set.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kernel_config: BTreeMap<String, String>,
+    /// Release that the configuration names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernel_release: Option<String>,
+    /// Private keys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<keys::Key>,
+    /// Paths that a package owns, without leading slash.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub owned: Vec<String>,
+    /// Packages of a database.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<packages::Recorded>,
+    /// The program it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<Box<elf::Program>>,
+    /// Secret literals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<secrets::Found>,
+    /// Blocks that say they are certificates but cannot be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unreadable_certificates: Vec<Range>,
     /// The content itself where it is text that the second stage parses: configurations and scripts.
     /// Bytes that are not UTF-8 are replaced one by one, so offsets stay right.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -327,6 +327,13 @@ pub fn find<'a>(view: &View<'a>) -> Vec<Root<'a>> {
     roots
 }
 
+/// For each artifact in a root: which root (by position) and its path there.
+pub(crate) fn homes<'r>(roots: &'r [Root<'_>]) -> BTreeMap<ArtifactId, (usize, &'r str)> {
+    let entries =
+        roots.iter().enumerate().flat_map(|(i, r)| r.files().map(move |(p, f)| (f.id, (i, p))));
+    entries.collect()
+}
+
 /// Folders that are roots by their structure, shortest first.
 fn prefixes(view: &View<'_>, entries: &BTreeMap<String, ArtifactId>) -> Vec<String> {
     let mut candidates: BTreeMap<String, (bool, bool, bool)> = BTreeMap::new();

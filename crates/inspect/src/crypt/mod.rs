@@ -75,7 +75,7 @@ fn low_first(out: &mut String, mut value: u32, n: usize) {
 }
 
 /// Characters for `bytes`, highest bits first, without padding.
-fn high_first(bytes: &[u8], alphabet: &[u8; 64]) -> String {
+pub(crate) fn high_first(bytes: &[u8], alphabet: &[u8; 64]) -> String {
     let mut out = String::new();
     for chunk in bytes.chunks(3) {
         let byte = |i: usize| u32::from(chunk.get(i).copied().unwrap_or(0));
