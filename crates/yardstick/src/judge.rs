@@ -1,6 +1,6 @@
 //! From facts to verdicts. The order of the steps is documented in `docs/yardstick.md`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proofmark_model::{
     Artifact, Coverage, Digest, Evidence as Places, Finding, Judgement, Locator, Observation,
@@ -83,7 +83,16 @@ struct Sum<'a> {
     violations: Vec<Found<'a>>,
     open: Vec<Found<'a>>,
     tolerated: usize,
-    examined: u64,
+    /// Which facts were in scope of some check, by kind and position.
+    seen: BTreeMap<Option<usize>, Vec<bool>>,
+}
+
+impl Sum<'_> {
+    /// Distinct facts that were in scope.
+    fn examined(&self) -> u64 {
+        let count = self.seen.values().flatten().filter(|seen| **seen).count();
+        u64::try_from(count).unwrap_or(u64::MAX)
+    }
 }
 
 impl<'a> Court<'a> {
@@ -199,12 +208,13 @@ impl<'a> Court<'a> {
             if *frame.steps == 0 {
                 let reason = format!(
                     "Not decided within {STEPS} steps of evaluation; {} facts were looked at.",
-                    sum.examined
+                    sum.examined()
                 );
-                return (Verdict::Inconclusive, reason, Vec::new(), sum.examined);
+                return (Verdict::Inconclusive, reason, Vec::new(), sum.examined());
             }
         }
-        let Sum { violations, open, tolerated, examined } = sum;
+        let examined = sum.examined();
+        let Sum { violations, open, tolerated, .. } = sum;
         if !violations.is_empty() {
             let reason = self.sum_up(&violations, examined);
             return match doubtful {
@@ -223,7 +233,7 @@ impl<'a> Court<'a> {
         let text = if nothing {
             entry.absent.as_ref().unwrap_or(&entry.pass).clone()
         } else if tolerated > 0 {
-            format!("{} {tolerated} of {examined} do not hold it, which is tolerated.", entry.pass)
+            format!("{} Violations within the tolerated share: {tolerated}.", entry.pass)
         } else {
             entry.pass.clone()
         };
@@ -243,7 +253,9 @@ impl<'a> Court<'a> {
         };
         let common = frame.slots.len();
         let (mut violations, mut open, mut examined) = (Vec::new(), Vec::new(), 0);
-        for subject in subjects {
+        let seen = sum.seen.entry(check.over).or_default();
+        seen.resize(subjects.len(), false);
+        for (subject, seen) in subjects.iter().zip(seen) {
             frame.slots.truncate(common);
             if check.over.is_some() {
                 frame.slots.push(Value::Record(*subject));
@@ -257,6 +269,7 @@ impl<'a> Court<'a> {
                 One::Found(why) => open.push(Found { subject: *subject, check, why }),
             }
             examined += 1;
+            *seen = true;
             if *frame.steps == 0 {
                 break;
             }
@@ -271,7 +284,6 @@ impl<'a> Court<'a> {
                 e.holds(frame).unwrap_or(false)
             }
         };
-        sum.examined += u64::try_from(examined).unwrap_or(u64::MAX);
         if enough(violations.len()) {
             sum.violations.extend(violations);
         } else if enough(violations.len() + open.len()) {
@@ -334,13 +346,11 @@ impl<'a> Court<'a> {
         let first = found.first().map(|f| self.sentence(f)).unwrap_or_default();
         match found.len() {
             0 | 1 => first,
-            n if n > FINDINGS => {
-                format!(
-                    "{first} So do {} more of {examined} looked at; {FINDINGS} are listed.",
-                    n - 1
-                )
-            }
-            n => format!("{first} So do {} more of {examined} looked at.", n - 1),
+            n if n > FINDINGS => format!(
+                "{first} And {} more, of {examined} facts looked at; {FINDINGS} are listed.",
+                n - 1
+            ),
+            n => format!("{first} And {} more, of {examined} facts looked at.", n - 1),
         }
     }
 

@@ -138,7 +138,7 @@ fn shares_are_told() {
     let case =
         cases().into_iter().find(|c| c.requirement == "MEM-01" && c.is == Verdict::Pass).unwrap();
     let j = build(&case).judge(home(&all, "MEM-01"), "MEM-01");
-    assert!(j.reason.contains("1 of"), "{}", j.reason);
+    assert!(j.reason.contains("share: 1."), "{}", j.reason);
     // The stricter yardstick tolerates none.
     let strict = all.iter().find(|c| c.id == "hardening").unwrap();
     assert_eq!(build(&case).judge(strict, "MEM-01").verdict, Verdict::Fail);
