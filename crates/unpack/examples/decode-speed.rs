@@ -1,6 +1,8 @@
 //! Decodes a file with the codec its name asks for and prints the seconds, to set beside the format's
 //! own tool: `cargo run --release --example decode-speed -- FILE.xz [REPEATS]`.
 
+#![allow(clippy::print_stdout)]
+
 use std::time::Instant;
 
 use proofmark_unpack::{budget::Budget, codec};
@@ -17,6 +19,10 @@ fn main() {
         let decoded = match path.rsplit('.').next() {
             Some("xz") => codec::xz::decode(&data, max, &budget),
             Some("lzma") => codec::lzma::decode_alone(&data, max, &budget),
+            Some("zst") => codec::zstd::decode(&data, max, &budget),
+            Some("bz2") => codec::bzip2::decode(&data, max, &budget),
+            Some("lz4") => codec::lz4::decode_frames(&data, max, &budget),
+            Some("zz") => codec::deflate::zlib(&data, max, &budget),
             _ => codec::lzo::decode(&data, max, &budget),
         };
         let seconds = begin.elapsed().as_secs_f64();

@@ -1,5 +1,13 @@
 //! Every archive format against archives of the real tools, made of one tree, compared entry by entry.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
 mod common;
 
 use bytes::Bytes;

@@ -1,6 +1,14 @@
 //! Every decoder against the streams of the format's own tool: all levels and filters, cut off, damaged,
 //! and over their bounds.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
 mod common;
 
 use std::{fs, process::Command};

@@ -1,6 +1,14 @@
 //! Every compression format against files of its own tool: content, name and time, several streams in one,
 //! inside other bytes, and damaged.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects
+)]
+
 mod common;
 
 use std::{fs, process::Command};

@@ -31,7 +31,7 @@ impl Props {
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
         let b = u32::from(byte);
-        (b < 225).then(|| Self { lc: b % 9, lp: b / 9 % 5, pb: b / 45 })
+        (b < 225).then_some(Self { lc: b % 9, lp: b / 9 % 5, pb: b / 45 })
     }
 }
 

@@ -15,6 +15,7 @@ pub mod bzip2;
 pub mod check;
 pub mod deflate;
 pub mod lz4;
+pub mod lzh;
 pub mod lzma;
 pub mod lzma2;
 pub mod lzo;

@@ -175,7 +175,7 @@ fn index(
         let plain = number(input, &mut ip)?;
         record(unpadded, plain)?;
     }
-    while ip.wrapping_sub(at) % 4 != 0 {
+    while !ip.wrapping_sub(at).is_multiple_of(4) {
         if read::u8(input, ip).ok_or(cut)? != 0 {
             return Err(bad);
         }
@@ -272,7 +272,7 @@ fn block(
     }
     undo(out, *op);
     let content = out.buf.get(first..*op).unwrap_or_default();
-    while ip.wrapping_sub(data_at) % 4 != 0 {
+    while !ip.wrapping_sub(data_at).is_multiple_of(4) {
         if read::u8(input, *ip).ok_or(cut)? != 0 {
             return Err(bad("the padding of an xz block is not zero"));
         }

@@ -6,13 +6,40 @@ use proofmark_model::{EntryKind, Problem, ProblemKind, locator::escape};
 use crate::format::{Blob, Entry, Format, Sink};
 
 mod ar;
+mod arc;
+mod arj;
+mod cab;
 mod cpio;
+mod dmg;
+mod lha;
+mod par2;
+mod rar;
 mod rpm;
+mod sevenz;
+mod shell;
 mod tar;
+mod xar;
+mod xml;
 mod zip;
 
 /// All formats of this family.
-pub static FORMATS: &[&dyn Format] = &[&ar::Ar, &cpio::Cpio, &rpm::Rpm, &tar::Tar, &zip::Zip];
+pub static FORMATS: &[&dyn Format] = &[
+    &ar::Ar,
+    &arc::Arc,
+    &arj::Arj,
+    &cab::Cab,
+    &cpio::Cpio,
+    &dmg::Dmg,
+    &lha::Lha,
+    &par2::Par2,
+    &rar::Rar,
+    &rpm::Rpm,
+    &sevenz::SevenZip,
+    &shell::Shell,
+    &tar::Tar,
+    &xar::Xar,
+    &zip::Zip,
+];
 
 /// A stored name as path of an entry: without leading `/` and `./` and trailing `/`. A name that would
 /// leave the container is kept and reported.
@@ -111,5 +138,58 @@ impl Cover {
             }
             at = at.max(end);
         }
+    }
+}
+
+/// Days since 1970-01-01 of a date of the Gregorian calendar; none for a month or day that does not exist.
+///
+/// Method: H. Hinnant, "chrono-compatible low-level date algorithms"; years begin in March.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) {
+        return None;
+    }
+    let year = if month > 2 { year } else { year.checked_sub(1)? };
+    let month = if month > 2 { month.checked_sub(3)? } else { month.checked_add(9)? };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year =
+        month.checked_mul(153)?.checked_add(2)?.checked_div(5)?.checked_add(day)?.checked_sub(1)?;
+    let leap = (of_era / 4).checked_sub(of_era / 100)?;
+    let in_era = of_era.checked_mul(365)?.checked_add(leap)?.checked_add(of_year)?;
+    era.checked_mul(146_097)?.checked_add(in_era)?.checked_sub(719_468)
+}
+
+/// Seconds since 1970 of a DOS date (upper half) and time (lower half), taken as UTC.
+fn dos_seconds(stamp: u32) -> Option<i64> {
+    let (date, time) = (i64::from(stamp >> 16), i64::from(stamp & 0xffff));
+    let days = days((date >> 9).checked_add(1980)?, (date >> 5) & 15, date & 31)?;
+    let minutes = (time >> 11).checked_mul(60)?.checked_add((time >> 5) & 63)?;
+    days.checked_mul(86_400)?
+        .checked_add(minutes.checked_mul(60)?)?
+        .checked_add((time & 31).checked_mul(2)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(days(1970, 1, 1), Some(0));
+        assert_eq!(days(2000, 2, 29), Some(11_016));
+        assert_eq!(days(2017, 13, 1), None);
+        assert_eq!(
+            dos_seconds((37 << 25) | (7 << 21) | (14 << 16) | (2 << 11) | (40 << 5)),
+            Some(1_500_000_000)
+        );
+    }
+
+    #[test]
+    fn names() {
+        assert_eq!(path(b"./a/b/").0, b"a/b");
+        assert_eq!(path(b".").0, b"");
+        assert!(
+            path(b"a/../b").1.is_some() && path(b"/etc").1.is_some() && path(b"a..b").1.is_none()
+        );
     }
 }

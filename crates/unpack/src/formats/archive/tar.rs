@@ -269,7 +269,7 @@ fn walk(
                 let mut end = at.saturating_add(BLOCK);
                 let mut blocks = 1;
                 while read::slice(data, end, BLOCK).is_some_and(zeros)
-                    && (blocks < 2 || end.saturating_sub(start) % (20 * BLOCK) != 0)
+                    && (blocks < 2 || !end.saturating_sub(start).is_multiple_of(20 * BLOCK))
                 {
                     end = end.saturating_add(BLOCK);
                     blocks = 2;
@@ -342,13 +342,16 @@ fn walk(
     }
 }
 
+/// Offset and length of each piece of a sparse file that is stored.
+type Pieces = Vec<(u64, u64)>;
+
 /// The pieces of a sparse file, its real size, and where its stored bytes begin.
 fn sparse(
     data: &[u8],
     head: &Head<'_>,
     extra: &Extra,
     data_at: usize,
-) -> Option<(Vec<(u64, u64)>, u64, usize)> {
+) -> Option<(Pieces, u64, usize)> {
     let mut pieces = Vec::new();
     let mut add = |offset: u64, len: u64| {
         if len > 0 && pieces.len() < PIECES_MAX {
@@ -467,6 +470,7 @@ impl Format for Tar {
 
     fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
         let mut variant = "v7";
+        let mut image = None;
         walk(region, 0, budget, |head, extra, data_at, size| {
             if !extra.pax.is_empty() {
                 variant = "pax";
@@ -476,7 +480,14 @@ impl Format for Tar {
                 variant = "ustar";
             }
             match member(region, head, extra, data_at, size) {
-                Some(made) => put(sink, made),
+                Some(made) => {
+                    match &made.path[..] {
+                        b"oci-layout" => image = Some("oci"),
+                        b"manifest.json" => image = image.or(Some("docker")),
+                        _ => {}
+                    }
+                    put(sink, made)
+                }
                 None => {
                     sink.attribute("label", String::from_utf8_lossy(&head.name()));
                     true
@@ -484,6 +495,9 @@ impl Format for Tar {
             }
         });
         sink.attribute("variant", variant);
+        if let Some(image) = image {
+            sink.attribute("container-image", image);
+        }
     }
 }
 
@@ -546,6 +560,21 @@ fn member(
         mtime: extra.time("mtime").or_else(|| head.number(136, 12)),
         xattrs: xattrs(extra),
     };
+    // Layers of container images mark what they remove from the layer below.
+    let base = made.path.iter().rposition(|b| *b == b'/').map_or(0, |at| at.saturating_add(1));
+    let removed = made.path.get(base..).and_then(|name| name.strip_prefix(b".wh."));
+    if made.kind == EntryKind::File
+        && size == 0
+        && let Some(removed) = removed.filter(|n| !n.is_empty()).map(<[u8]>::to_vec)
+    {
+        made.kind = EntryKind::Whiteout;
+        // An opaque folder keeps its mark as name.
+        if !removed.starts_with(b".wh.") {
+            made.path.truncate(base);
+            made.path.extend_from_slice(&removed);
+        }
+        return Some(made);
+    }
     if made.kind == EntryKind::File {
         let begin = data_at.min(region.len());
         let end =

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use memchr::memmem;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof, locator::escape};
 
-use super::{Cover, entry, kind_of_mode, put};
+use super::{Cover, dos_seconds, entry, kind_of_mode, put};
 use crate::{
     budget::Budget,
     codec::{
@@ -285,31 +285,6 @@ fn owns(data: &[u8], first: usize, dir: &Directory, budget: &Budget) -> bool {
         cursor = next;
     }
     true
-}
-
-/// Seconds since 1970 of a DOS date and time, taken as UTC.
-fn dos_seconds(time: u32) -> Option<i64> {
-    let (date, time) = (i64::from(time >> 16), i64::from(time & 0xffff));
-    let (year, month, day) = ((date >> 9).checked_add(1980)?, (date >> 5) & 15, date & 31);
-    if !(1..=12).contains(&month) || day == 0 {
-        return None;
-    }
-    // Days from civil, by Howard Hinnant: years begin in March.
-    let shifted = if month > 2 { year } else { year.checked_sub(1)? };
-    let month = if month > 2 { month.checked_sub(3)? } else { month.checked_add(9)? };
-    let era = shifted.checked_div(400)?;
-    let in_era = shifted.checked_rem(400)?;
-    let day_of_year =
-        month.checked_mul(153)?.checked_add(2)?.checked_div(5)?.checked_add(day)?.checked_sub(1)?;
-    let day_of_era = in_era
-        .checked_mul(365)?
-        .checked_add(in_era / 4)?
-        .checked_sub(in_era / 100)?
-        .checked_add(day_of_year)?;
-    let days = era.checked_mul(146_097)?.checked_add(day_of_era)?.checked_sub(719_468)?;
-    let seconds =
-        (time >> 11).checked_mul(3600)?.checked_add(((time >> 5) & 63).checked_mul(60)?)?;
-    days.checked_mul(86_400)?.checked_add(seconds)?.checked_add((time & 31).checked_mul(2)?)
 }
 
 /// LZMA as zip has it: version, length of properties, properties, stream.

@@ -123,10 +123,11 @@ fn blocks(
         // Checksums of the content, then of the compressed bytes where they differ: Adler, CRC each.
         let mut sums = [None; 4];
         for (n, flag) in [1, 0x100, 2, 0x200].into_iter().enumerate() {
-            if flags & flag != 0 && (n < 2 || packed < plain) {
-                if let Some(sum) = sums.get_mut(n) {
-                    *sum = Some(word()?);
-                }
+            if flags & flag != 0
+                && (n < 2 || packed < plain)
+                && let Some(sum) = sums.get_mut(n)
+            {
+                *sum = Some(word()?);
             }
         }
         let body = read::slice(data, at, packed).ok_or(cut)?;
