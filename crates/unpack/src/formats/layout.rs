@@ -152,6 +152,12 @@ impl Layout {
         self.later = Some(Box::new(work));
     }
 
+    /// The container's problems, for a probe.
+    #[must_use]
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
     /// Turns it into entries, gaps included, in the order of their bytes.
     pub fn emit(mut self, data: &Bytes, budget: &Budget, sink: &mut Sink<'_>) {
         for (key, value) in self.attributes {

@@ -159,13 +159,13 @@ pub fn noise(len: usize, seed: u32) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// A file of a Debian package, kept between runs in a cache folder outside the repository.
+/// A file of a Debian package (`*` stands for a part that changes with the version), kept between runs in a cache folder outside the repository.
 #[track_caller]
 pub fn from_debian(package: &str, file: &str) -> Vec<u8> {
     let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let base = base.or_else(|| std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache")));
     let dir = base.unwrap_or_else(std::env::temp_dir).join("proofmark-tests").join(package);
-    let kept = dir.join(file.replace('/', "_"));
+    let kept = dir.join(file.replace(['/', '*'], "_"));
     // Tests run at the same time; one of them fetches.
     static FETCH: std::sync::Mutex<()> = std::sync::Mutex::new(());
     let _lock = FETCH.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -178,9 +178,9 @@ pub fn from_debian(package: &str, file: &str) -> Vec<u8> {
         "apt dpkg",
         &format!("apt-get download {package} >&2; dpkg-deb --fsys-tarfile *.deb > t.tar"),
     );
-    let bytes = tool(work.path(), "tar", &format!("tar -xOf t.tar ./{file}"));
+    let bytes = tool(work.path(), "tar", &format!("tar -xOf t.tar --wildcards './{file}'"));
     std::fs::create_dir_all(&dir).expect("cache folder");
-    let fresh = dir.join(format!("{}.{}", file.replace('/', "_"), std::process::id()));
+    let fresh = dir.join(format!("{}.{}", file.replace(['/', '*'], "_"), std::process::id()));
     std::fs::write(&fresh, &bytes).expect("cache file");
     std::fs::rename(&fresh, &kept).expect("cache file");
     bytes

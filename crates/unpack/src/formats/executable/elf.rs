@@ -7,7 +7,8 @@
 //! How: file header, then every program and section header, both classes, both byte orders.
 //! False positives: none known; a chance match fails the sizes of the header tables.
 //! False negatives: headers damaged on purpose (some packers) that the Linux loader would still accept.
-//! A Linux kernel (it has the banner) is opened: `kernel-config`, `initramfs`.
+//! A Linux kernel (it has the banner) is opened: `kernel-config`, `initramfs`. So is a self-decompressing
+//! one: `payload`.
 
 use bytes::Bytes;
 use proofmark_model::Proof;
@@ -15,7 +16,7 @@ use proofmark_model::Proof;
 use super::kernel;
 use crate::{
     budget::Budget,
-    format::{About, Family, Magic},
+    format::{About, Blob, Entry, Family, Magic, Sink},
     formats::layout::{Layout, Reader},
     read::{self, Order},
 };
@@ -160,8 +161,26 @@ fn layout(data: &Bytes, budget: &Budget) -> Option<Layout> {
     };
     layout.attribute("type", kind);
     let region = data.slice(..layout.length);
-    layout.later(move |budget, sink| kernel::open(&region, budget, sink));
+    let program = header.kind == 2;
+    layout.later(move |budget, sink| {
+        kernel::open(&region, budget, sink);
+        if program
+            && !sink.attributes.contains_key("banner")
+            && budget.work(region.len() as u64).is_ok()
+        {
+            self_decompressing(&region, sink);
+        }
+    });
     Some(layout)
+}
+
+/// A program that is mostly one compressed stream (`vmlinuz` of MIPS and PowerPC) has it as an entry.
+fn self_decompressing(region: &Bytes, sink: &mut Sink<'_>) {
+    let Some(at) = kernel::payload_start(region).filter(|at| *at < region.len() / 4) else {
+        return;
+    };
+    // Out of entries is recorded by the sink itself.
+    let _ = sink.entry(Entry::file("payload", Blob::Bytes(region.slice(at..))));
 }
 
 /// Short name of a machine number.
@@ -200,7 +219,7 @@ pub fn machine(number: u16) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::formats::testing::{open, open_at, open_whole, scratch, tool, torture};
+    use crate::formats::testing::{from_debian, open, open_at, open_whole, scratch, tool, torture};
 
     #[test]
     fn a_compiled_program_ends_where_its_headers_end() {
@@ -222,6 +241,14 @@ mod tests {
                 torture(&FORMAT, &file);
             }
         }
+    }
+
+    #[test]
+    fn the_distribution_kernel_for_mips_has_its_payload() {
+        let path = "usr/lib/debian-installer/images/12/mipsel/malta/vmlinuz-*-malta";
+        let file = from_debian("debian-installer-12-netboot-mipsel", path);
+        let opened = open_whole(&FORMAT, &file);
+        assert_eq!(opened.files(), ["payload"]);
     }
 
     #[test]

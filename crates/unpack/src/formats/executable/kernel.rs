@@ -144,6 +144,30 @@ fn length_behind(data: &[u8], at: usize, budget: &Budget) -> Option<usize> {
     })
 }
 
+/// Where the payload of a self-decompressing kernel begins: at the first magic whose header fits. Magics
+/// also occur as constants in the decompressor.
+#[must_use]
+pub fn payload_start(image: &[u8]) -> Option<usize> {
+    let first = |magic: &[u8], fits: &dyn Fn(&[u8]) -> bool| {
+        memmem::find_iter(image, magic).find(|at| image.get(*at..).is_some_and(fits))
+    };
+    let found = [
+        first(b"\x1F\x8B\x08\x00", &|s| {
+            matches!(s, [_, _, _, _, _, _, _, _, 0 | 2 | 4, 3 | 255, ..])
+        }),
+        first(b"\xFD7zXZ\0\0", &|_| true),
+        first(b"\x89LZO\0\r\n\x1A\n", &|_| true),
+        first(b"\x5D\0\0", &|s| read::le64(s, 5) == Some(u64::MAX)),
+        // Legacy LZ4: a first block of at most 8 MiB that is inside.
+        first(b"\x02\x21\x4C\x18", &|s| {
+            read::le32(s, 4)
+                .is_some_and(|n| n > 4096 && n < 8_500_000 && u64::from(n) < s.len() as u64)
+        }),
+        first(b"\x28\xB5\x2F\xFD", &|s| s.get(4).is_some_and(|d| d & 8 == 0) && s.len() > 4096),
+    ];
+    found.into_iter().flatten().min()
+}
+
 /// Adds what the kernel in `data` carries; nothing if there is no banner.
 pub fn open(data: &Bytes, budget: &Budget, sink: &mut Sink<'_>) {
     let Some(banner) = banner(data, budget) else { return };

@@ -2,5 +2,32 @@
 
 use crate::format::Format;
 
+pub mod avb;
+pub mod blocks;
+pub mod gpt;
+pub mod luks;
+pub mod mbr;
+pub mod ota;
+pub mod qcow2;
+pub mod sparse;
+pub mod super_partition;
+pub mod vhd;
+pub mod vhdx;
+pub mod vmdk;
+
 /// All formats of this family.
-pub static FORMATS: &[&dyn Format] = &[];
+pub static FORMATS: &[&dyn Format] = &[
+    &avb::FOOTER,
+    &avb::VBMETA,
+    &gpt::FORMAT,
+    &luks::FORMAT,
+    &mbr::FORMAT,
+    &ota::FORMAT,
+    &qcow2::FORMAT,
+    &sparse::FORMAT,
+    &super_partition::FORMAT,
+    &vhd::DYNAMIC,
+    &vhd::FIXED,
+    &vhdx::FORMAT,
+    &vmdk::FORMAT,
+];
