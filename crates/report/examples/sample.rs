@@ -19,6 +19,20 @@ fn main() -> io::Result<()> {
     fs::write(folder.join("findings.csv"), proofmark_report::csv::findings(&a))?;
     fs::write(folder.join("components.csv"), proofmark_report::csv::components(&a))?;
     fs::write(folder.join("terminal.txt"), proofmark_report::terminal(&a, 100, true))?;
+    let issue = proofmark_report::Issue {
+        author: "Example Laboratory",
+        namespace: "https://example.org",
+        moment: proofmark_report::newest_entry(&a).unwrap_or_default(),
+    };
+    fs::write(folder.join("sbom.spdx.json"), proofmark_report::spdx(&a, &issue))?;
+    use proofmark_report::vex;
+    fs::write(folder.join("vex.cdx.json"), vex::cyclonedx::write(&a))?;
+    if let Some(text) = vex::openvex::write(&a, &issue) {
+        fs::write(folder.join("openvex.json"), text)?;
+    }
+    if let Some(text) = vex::csaf::write(&a, &issue) {
+        fs::write(folder.join("csaf.json"), text)?;
+    }
     let out = io::BufWriter::new(fs::File::create(folder.join("assessment.json"))?);
     proofmark_report::json::write(&a, proofmark_report::json::Layout::Pretty, out)
 }

@@ -129,13 +129,48 @@ fn component(item: &Item, name: &str) -> Value {
     c
 }
 
-/// Whether the text is what CycloneDX accepts as a CPE name; anything else stays out of the document.
+/// Whether the text is a CPE 2.3 name by the grammar of NISTIR 7695; anything else stays out of documents.
 pub(crate) fn is_cpe(text: &str) -> bool {
-    text.strip_prefix("cpe:2.3:").is_some_and(|rest| {
-        rest.is_ascii()
-            && !rest.contains(char::is_whitespace)
-            && rest.replace("\\:", "").split(':').count() == 11
-    })
+    let Some(rest) = text.strip_prefix("cpe:2.3:") else { return false };
+    let mut fields = vec![String::new()];
+    let mut chars = rest.chars();
+    while let Some(c) = chars.next() {
+        let Some(field) = fields.last_mut() else { return false };
+        match c {
+            // A quoted character counts as an ordinary one.
+            '\\' => match chars.next() {
+                Some(q) if q.is_ascii_punctuation() && !"-._".contains(q) => field.push('q'),
+                _ => return false,
+            },
+            ':' => fields.push(String::new()),
+            c => field.push(c),
+        }
+    }
+    let any = |f: &str| f == "*" || f == "-";
+    let word = |f: &str| {
+        let inner = f.trim_matches(['*', '?']);
+        !inner.is_empty() && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b))
+    };
+    let language = |f: &str| {
+        let mut parts = f.splitn(2, '-');
+        let first = parts.next().unwrap_or_default();
+        let letters = |s: &str| s.bytes().all(|b| b.is_ascii_alphabetic());
+        (2..=3).contains(&first.len())
+            && letters(first)
+            && parts.next().is_none_or(|region| {
+                region.len() == 2 && letters(region)
+                    || region.len() == 3 && region.bytes().all(|b| b.is_ascii_digit())
+            })
+    };
+    fields.len() == 11
+        && fields.iter().enumerate().all(|(i, f)| {
+            any(f)
+                || match i {
+                    0 => matches!(f.as_str(), "a" | "h" | "o"),
+                    6 => language(f),
+                    _ => word(f),
+                }
+        })
 }
 
 fn evidence(item: &Item) -> Value {
@@ -156,4 +191,30 @@ fn evidence(item: &Item) -> Value {
         })
         .collect();
     json!({"occurrences": occurrences})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_cpe;
+
+    #[test]
+    fn cpe_names() {
+        for good in [
+            "cpe:2.3:a:openssl:openssl:1.1.1k:*:*:*:*:*:*:*",
+            "cpe:2.3:o:linux:linux_kernel:4.14.221:-:*:en-US:*:*:mips:*",
+            r"cpe:2.3:a:libstdc\+\+:a\:b:8.*:*:*:*:*:*:*:*",
+        ] {
+            assert!(is_cpe(good), "{good}");
+        }
+        for bad in [
+            "cpe:/a:openssl:openssl:1.1.1k",
+            "cpe:2.3:a:openssl:openssl:1.1.1k:*:*:*:*:*:*",
+            "cpe:2.3:x:openssl:openssl:1.1.1k:*:*:*:*:*:*:*",
+            "cpe:2.3:a:open ssl:openssl:1:*:*:*:*:*:*:*",
+            "cpe:2.3:a:<b>:openssl:1:*:*:*:*:*:*:*",
+            r"cpe:2.3:a:b:openssl:1:*:*:*:*:*:*:\",
+        ] {
+            assert!(!is_cpe(bad), "{bad}");
+        }
+    }
 }

@@ -271,6 +271,14 @@ fn package_url(p: &fact::Package) -> String {
     purl
 }
 
+/// Package URL of something that only has a name and perhaps a version.
+pub(crate) fn generic_url(name: &str, version: Option<&str>) -> String {
+    match version {
+        Some(v) => format!("pkg:generic/{}@{}", encode(name), encode(v)),
+        None => format!("pkg:generic/{}", encode(name)),
+    }
+}
+
 /// Percent-encoding of a package URL's parts.
 fn encode(part: &str) -> String {
     let mut out = String::with_capacity(part.len());

@@ -76,7 +76,6 @@ pub fn day(seconds: i64) -> String {
 }
 
 /// A moment as RFC 3339 text in UTC: `2019-03-28T12:00:00Z`.
-#[allow(dead_code)]
 pub fn moment(seconds: i64) -> String {
     let s = seconds.rem_euclid(86_400);
     format!("{}T{:02}:{:02}:{:02}Z", day(seconds), s / 3600, s / 60 % 60, s % 60)
