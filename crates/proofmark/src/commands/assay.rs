@@ -71,8 +71,8 @@ fn yardsticks(names: &[String]) -> Result<Vec<Catalogue>, Failure> {
     let default = ["baseline".to_owned()];
     let names = if names.is_empty() { &default[..] } else { names };
     let one = |name: &String| {
-        if let Some(catalogue) = Catalogue::builtin(name) {
-            return Ok(catalogue);
+        if Catalogue::names().contains(&name.as_str()) {
+            return Catalogue::builtin(name).map_err(|e| Failure::new(Code::Yardstick, e.to_string()));
         }
         let text = fs::read_to_string(name).map_err(|e| {
             let known = Catalogue::names().join(", ");

@@ -45,7 +45,7 @@ pub fn run() -> Result<ExitCode, Failure> {
     let _ = writeln!(out, "\nrules and data");
     let _ = writeln!(out, "  formats and inspectors  {}", proofmark_assess::rules().short());
     for name in Catalogue::names() {
-        if let Some(c) = Catalogue::builtin(name) {
+        if let Ok(c) = Catalogue::builtin(name) {
             let _ = writeln!(out, "  yardstick {name:<13} {}", c.version().version);
         }
     }

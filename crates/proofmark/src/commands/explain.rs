@@ -1,0 +1,53 @@
+//! `proofmark explain ID`: what a requirement checks, why, from which source, and where it is wrong.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use proofmark_report::summary;
+use proofmark_yardstick::{Catalogue, explain};
+
+use crate::{
+    cli::Explain,
+    commands,
+    failure::{Code, Failure},
+};
+
+/// Prints one explanation, or the list.
+pub fn run(args: &Explain) -> Result<ExitCode, Failure> {
+    let text = match &args.id {
+        Some(id) => explain(id).map(|e| e.to_string()).ok_or_else(|| unknown(id))?,
+        None => list(),
+    };
+    commands::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn catalogues() -> impl Iterator<Item = Catalogue> {
+    Catalogue::names().into_iter().filter_map(|name| Catalogue::builtin(name).ok())
+}
+
+fn list() -> String {
+    let mut out = String::new();
+    for catalogue in catalogues() {
+        let version = catalogue.version();
+        let _ = writeln!(out, "{} (revision {})", version.id, version.version);
+        for rule in &catalogue.requirements {
+            let r = &rule.requirement;
+            let _ = writeln!(out, "  {:<8} {:<9} {}", r.id, summary::severity(r.severity), r.title);
+        }
+    }
+    out
+}
+
+fn unknown(id: &str) -> Failure {
+    let wanted = id.to_ascii_uppercase();
+    // The id that shares the longest start with what was typed.
+    let shared = |a: &str| a.bytes().zip(wanted.bytes()).take_while(|(x, y)| x == y).count();
+    let ids: Vec<String> =
+        catalogues().flat_map(|c| c.requirements.iter().map(|r| r.requirement.id.clone()).collect::<Vec<_>>()).collect();
+    let near = ids.iter().max_by_key(|i| shared(i)).filter(|i| shared(i) > 1);
+    let hint = near.map_or_else(
+        || "`proofmark explain` lists all".to_owned(),
+        |n| format!("did you mean {n}? `proofmark explain` lists all"),
+    );
+    Failure::new(Code::Unknown, format!("{id}: no requirement has this id; {hint}"))
+}
