@@ -49,6 +49,7 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
         proofmark_inspect::image(&proofmark_inspect::View::new(&unpacked.artifacts, &notes));
     let as_of = options.as_of.unwrap_or_else(|| newest(&unpacked.artifacts));
     let vulnerabilities = Vec::new();
+    let feeds: Vec<DataVersion> = Vec::new();
     let judgements = proofmark_yardstick::evaluate(
         &options.yardsticks.iter().collect::<Vec<_>>(),
         &Evidence {
@@ -56,6 +57,7 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
             artifacts: &unpacked.artifacts,
             coverage: &unpacked.coverage,
             vulnerabilities: &vulnerabilities,
+            feeds: &feeds,
             as_of,
         },
     );
@@ -65,7 +67,7 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
         provenance: Provenance {
             tool: env!("CARGO_PKG_VERSION").to_owned(),
             yardsticks: options.yardsticks.iter().map(Catalogue::version).collect(),
-            feeds: Vec::<DataVersion>::new(),
+            feeds,
             budgets: budgets(&options.unpack.limits),
             rules,
         },

@@ -60,8 +60,6 @@ fn work(cli: &Cli) -> Result<ExitCode, Failure> {
     match &cli.command {
         Command::Assay(args) => commands::assay::run(args, cli.no_sandbox),
         Command::Ls(args) => commands::ls::run(args, cli.no_sandbox),
-        Command::Show(args) => commands::show::run(args, cli.no_sandbox),
-        Command::Unpack(args) => commands::unpack::run(args, cli.no_sandbox),
-        Command::Explain(_) | Command::Doctor | Command::Install { .. } => lead(cli),
+        _ => lead(cli),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 
 /// Runs in the worker.
 pub fn run(args: &Ls, no_sandbox: bool) -> Result<ExitCode, Failure> {
-    let only = args.only.as_deref().map(glob).transpose()?;
+    let only = args.only.as_deref().map(Glob::new);
     let input = commands::open(&args.image, no_sandbox, Vec::new(), Vec::new())?;
     let outcome = proofmark_unpack::unpack(input, &commands::options(&args.work), &());
     let mut out = String::new();
@@ -35,12 +35,6 @@ pub fn run(args: &Ls, no_sandbox: bool) -> Result<ExitCode, Failure> {
     }
     commands::print(&out)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Reads a pattern of `--only`.
-pub fn glob(pattern: &str) -> Result<Glob, Failure> {
-    Glob::new(pattern)
-        .map_err(|e| Failure::new(Code::Argument, format!("--only {pattern}: not a pattern: {e}")))
 }
 
 /// `drwxr-xr-x   0:0   0 2024-01-01T00:00:00Z  -  directory  LOCATOR -> TARGET`

@@ -5,8 +5,6 @@ pub mod doctor;
 pub mod explain;
 pub mod install;
 pub mod ls;
-pub mod show;
-pub mod unpack;
 
 use std::{
     fs,
