@@ -8,7 +8,7 @@ mod worker;
 use std::{
     env,
     ffi::OsString,
-    path::{Path, PathBuf},
+    path::Path,
     process::ExitCode,
 };
 
@@ -17,6 +17,7 @@ use clap::Parser as _;
 use crate::{
     cli::{Cli, Command},
     failure::{Code, Failure},
+    worker::Ended,
 };
 
 fn main() -> ExitCode {
@@ -40,19 +41,31 @@ fn lead(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Explain(args) => commands::explain::run(args),
         Command::Doctor => commands::doctor::run(),
         Command::Install { dir } => commands::install::run(dir),
-        Command::Assay(a) => lead_worker(&a.image, a.out.as_ref()),
-        Command::Unpack(a) => lead_worker(&a.image, Some(&a.out)),
+        Command::Assay(a) => lead_worker(&a.image, a.out.as_deref()),
+        Command::Unpack(a) => {
+            present(&a.image)?;
+            commands::unpack::prepare(&a.out)?;
+            let status = worker::supervise(None);
+            commands::unpack::settle(&a.out, matches!(status, Ok(Ended::Done(0))))?;
+            status.map(ExitCode::from)
+        }
         Command::Ls(a) => lead_worker(&a.image, None),
         Command::Show(a) => lead_worker(&a.image, None),
     }
 }
 
 /// Starts the worker, once it is clear that there is something to read.
-fn lead_worker(image: &Path, out: Option<&PathBuf>) -> Result<ExitCode, Failure> {
+fn lead_worker(image: &Path, out: Option<&Path>) -> Result<ExitCode, Failure> {
+    present(image)?;
+    worker::supervise(out).map(ExitCode::from)
+}
+
+/// The image is there.
+fn present(image: &Path) -> Result<(), Failure> {
     if !commands::is_stdin(image) {
         std::fs::metadata(image).map_err(|e| Failure::input(image, &e))?;
     }
-    worker::supervise(out.map(PathBuf::as_path))
+    Ok(())
 }
 
 /// What the worker does: commands that read an image.
@@ -60,6 +73,8 @@ fn work(cli: &Cli) -> Result<ExitCode, Failure> {
     match &cli.command {
         Command::Assay(args) => commands::assay::run(args, cli.no_sandbox),
         Command::Ls(args) => commands::ls::run(args, cli.no_sandbox),
-        _ => lead(cli),
+        Command::Show(args) => commands::show::run(args, cli.no_sandbox),
+        Command::Unpack(args) => commands::unpack::run(args, cli.no_sandbox),
+        Command::Explain(_) | Command::Doctor | Command::Install { .. } => lead(cli),
     }
 }

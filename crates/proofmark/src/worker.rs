@@ -28,11 +28,29 @@ pub const PARTIAL: &str = ".proofmark-partial";
 /// Address space of a worker beyond the mapped image: the last line behind the budgets.
 const MEMORY: u64 = 12 << 30;
 
+/// How a worker ended.
+pub enum Ended {
+    /// By itself, with this status.
+    Done(u8),
+    /// By the user.
+    Interrupted,
+}
+
+impl From<Ended> for ExitCode {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Done(status) => ExitCode::from(status),
+            // As a shell reports it.
+            Ended::Interrupted => ExitCode::from(130),
+        }
+    }
+}
+
 /// Starts the worker with the arguments of this process and waits for it. `out` is the folder it writes to.
 ///
 /// # Errors
 /// When it cannot be started or ended without saying why.
-pub fn supervise(out: Option<&Path>) -> Result<ExitCode, Failure> {
+pub fn supervise(out: Option<&Path>) -> Result<Ended, Failure> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);
     // The terminal sends the signal to the worker too; this process stays to tidy up. Without a handler the
@@ -46,7 +64,7 @@ pub fn supervise(out: Option<&Path>) -> Result<ExitCode, Failure> {
         .status()
         .map_err(|e| Failure::new(Code::Worker, format!("the worker could not be started: {e}")))?;
     if let Some(code) = status.code().and_then(|c| u8::try_from(c).ok()) {
-        return Ok(ExitCode::from(code));
+        return Ok(Ended::Done(code));
     }
     if let Some(out) = out {
         // What an ended worker left there is of no use to anybody.
@@ -54,7 +72,7 @@ pub fn supervise(out: Option<&Path>) -> Result<ExitCode, Failure> {
     }
     if interrupted.load(Ordering::SeqCst) {
         eprintln!("proofmark: interrupted; nothing was written");
-        return Ok(ExitCode::from(130));
+        return Ok(Ended::Interrupted);
     }
     Err(Failure::new(Code::Worker, ended(status)))
 }

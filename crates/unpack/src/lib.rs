@@ -59,7 +59,6 @@ pub mod extract;
 mod folder;
 pub mod format;
 pub mod formats;
-pub mod glob;
 pub mod input;
 pub mod invariants;
 pub mod locate;

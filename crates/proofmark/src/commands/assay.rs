@@ -149,20 +149,22 @@ fn save(a: &Assessment, out: &Path) -> Result<(), Failure> {
 }
 
 /// Progress on a terminal; nothing elsewhere.
-struct Bar {
+pub struct Bar {
     bar: ProgressBar,
     last: Mutex<Instant>,
 }
 
 impl Bar {
-    fn new() -> Self {
+    /// An empty bar.
+    pub fn new() -> Self {
         let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{bar:30} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar, last: Mutex::new(Instant::now()) }
     }
 
-    fn show(&self, p: Progress) {
+    /// Shows how far a run is.
+    pub fn show(&self, p: Progress) {
         // Called often and from several threads: whoever finds the lock taken or the time too short skips.
         let Ok(mut last) = self.last.try_lock() else { return };
         if last.elapsed() < Duration::from_millis(80) {
@@ -179,7 +181,8 @@ impl Bar {
         ));
     }
 
-    fn clear(&self) {
+    /// Takes the bar away.
+    pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
 }

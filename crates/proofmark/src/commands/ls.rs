@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use proofmark_model::{Artifact, EntryKind};
-use proofmark_unpack::glob::Glob;
+use proofmark_unpack::Glob;
 
 use crate::{
     cli::Ls,

@@ -5,6 +5,8 @@ pub mod doctor;
 pub mod explain;
 pub mod install;
 pub mod ls;
+pub mod show;
+pub mod unpack;
 
 use std::{
     fs,

@@ -3,7 +3,6 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use proofmark_model::Locator;
-use proofmark_unpack::locate;
 
 use crate::{
     cli::Show,
@@ -19,15 +18,15 @@ pub fn run(args: &Show, no_sandbox: bool) -> Result<ExitCode, Failure> {
     let wrong = |e: &dyn std::fmt::Display| Failure::new(Code::Locator, e.to_string());
     let locator: Locator = args.locator.parse().map_err(|e| wrong(&e))?;
     let input = commands::open(&args.image, no_sandbox, Vec::new(), Vec::new())?;
-    let found = locate::open(input, &locator, &commands::options(&args.work)).map_err(|e| wrong(&e))?;
+    let options = commands::options(&args.work);
+    let found = proofmark_unpack::locate(&input, &locator, &options).map_err(|e| wrong(&e))?;
     if args.raw {
         commands::write(&found.bytes)?;
     } else if let Some(text) = readable(&found.bytes) {
         let end = if text.ends_with('\n') { "" } else { "\n" };
         commands::print(&format!("{text}{end}"))?;
     } else {
-        let start = locator.range.map_or(0, |(start, _)| start);
-        commands::print(&hexadecimal(&found.bytes, start))?;
+        commands::print(&hexadecimal(&found.bytes, found.offset))?;
     }
     for problem in &found.problems {
         eprintln!("proofmark: {locator}: {}", problem.message);
