@@ -5,12 +5,7 @@ mod commands;
 mod failure;
 mod worker;
 
-use std::{
-    env,
-    ffi::OsString,
-    path::Path,
-    process::ExitCode,
-};
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
 use clap::Parser as _;
 

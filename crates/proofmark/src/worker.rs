@@ -56,8 +56,9 @@ pub fn supervise(out: Option<&Path>) -> Result<Ended, Failure> {
     // The terminal sends the signal to the worker too; this process stays to tidy up. Without a handler the
     // only loss is that tidying.
     let _ = ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst));
-    let program = env::current_exe()
-        .map_err(|e| Failure::new(Code::Worker, format!("the path of this program is not known: {e}")))?;
+    let program = env::current_exe().map_err(|e| {
+        Failure::new(Code::Worker, format!("the path of this program is not known: {e}"))
+    })?;
     let status = process::Command::new(program)
         .arg(ARGUMENT)
         .args(env::args_os().skip(1))
@@ -83,9 +84,18 @@ fn ended(status: ExitStatus) -> String {
         use std::os::unix::process::ExitStatusExt as _;
         if let Some(signal) = status.signal() {
             let (what, hint) = match signal {
-                6 => ("ran out of its memory limit or found itself in an impossible state", "lower --max-output, or report it with the image's digest"),
-                9 => ("was killed, most likely because the machine ran out of memory", "use --jobs 1 or a smaller --max-output"),
-                31 => ("made a system call that the sandbox forbids", "report it with the image's digest"),
+                6 => (
+                    "ran out of its memory limit or found itself in an impossible state",
+                    "lower --max-output, or report it with the image's digest",
+                ),
+                9 => (
+                    "was killed, most likely because the machine ran out of memory",
+                    "use --jobs 1 or a smaller --max-output",
+                ),
+                31 => (
+                    "made a system call that the sandbox forbids",
+                    "report it with the image's digest",
+                ),
                 _ => ("ended by a signal", "report it with the image's digest"),
             };
             return format!("the worker {what} (signal {signal}), and nothing was written; {hint}");
@@ -98,7 +108,12 @@ fn ended(status: ExitStatus) -> String {
 ///
 /// # Errors
 /// When it cannot be enforced.
-pub fn confine(no_sandbox: bool, read: Vec<PathBuf>, write: Vec<PathBuf>, image: u64) -> Result<(), Failure> {
+pub fn confine(
+    no_sandbox: bool,
+    read: Vec<PathBuf>,
+    write: Vec<PathBuf>,
+    image: u64,
+) -> Result<(), Failure> {
     if no_sandbox {
         return Ok(());
     }

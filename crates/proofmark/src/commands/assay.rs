@@ -72,11 +72,14 @@ fn yardsticks(names: &[String]) -> Result<Vec<Catalogue>, Failure> {
     let names = if names.is_empty() { &default[..] } else { names };
     let one = |name: &String| {
         if Catalogue::names().contains(&name.as_str()) {
-            return Catalogue::builtin(name).map_err(|e| Failure::new(Code::Yardstick, e.to_string()));
+            return Catalogue::builtin(name)
+                .map_err(|e| Failure::new(Code::Yardstick, e.to_string()));
         }
         let text = fs::read_to_string(name).map_err(|e| {
             let known = Catalogue::names().join(", ");
-            let message = format!("{name}: neither a yardstick of this program ({known}) nor a readable file: {e}");
+            let message = format!(
+                "{name}: neither a yardstick of this program ({known}) nor a readable file: {e}"
+            );
             Failure::new(Code::Yardstick, message)
         })?;
         Catalogue::load(name, &text).map_err(|e| Failure::new(Code::Yardstick, e.to_string()))
@@ -86,8 +89,11 @@ fn yardsticks(names: &[String]) -> Result<Vec<Catalogue>, Failure> {
 
 /// Seconds since 1970-01-01 at the start of the day `YYYY-MM-DD`.
 fn day(text: &str) -> Result<i64, Failure> {
-    let wrong = || Failure::new(Code::Argument, format!("--as-of {text}: not a day; write it as 2026-01-31"));
-    let parts: Vec<i64> = text.split('-').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
+    let wrong = || {
+        Failure::new(Code::Argument, format!("--as-of {text}: not a day; write it as 2026-01-31"))
+    };
+    let parts: Vec<i64> =
+        text.split('-').map(str::parse).collect::<Result<_, _>>().map_err(|_| wrong())?;
     let [year, month, day] = parts[..] else { return Err(wrong()) };
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -157,7 +163,8 @@ pub struct Bar {
 impl Bar {
     /// An empty bar.
     pub fn new() -> Self {
-        let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let bar =
+            if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{bar:30} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Self { bar, last: Mutex::new(Instant::now()) }

@@ -14,7 +14,12 @@ pub fn run() -> Result<ExitCode, Failure> {
     let s = sandbox::support();
     let yes = |b| if b { "yes" } else { "NO" };
     let _ = writeln!(out, "proofmark {}", env!("CARGO_PKG_VERSION"));
-    let _ = writeln!(out, "\nsandbox\n  Landlock   {}\n  seccomp    {}", yes(s.landlock), yes(s.seccomp));
+    let _ = writeln!(
+        out,
+        "\nsandbox\n  Landlock   {}\n  seccomp    {}",
+        yes(s.landlock),
+        yes(s.seccomp)
+    );
     if !(s.landlock && s.seccomp) {
         let _ = writeln!(out, "  Images are only read with --no-sandbox on this machine.");
     }
@@ -36,7 +41,8 @@ pub fn run() -> Result<ExitCode, Failure> {
     match commands::assay::cache_folder() {
         Some(folder) => {
             let s = cache::size(&folder);
-            let _ = writeln!(out, "  {}\n  {} in {} files", folder.display(), size(s.bytes), s.files);
+            let _ =
+                writeln!(out, "  {}\n  {} in {} files", folder.display(), size(s.bytes), s.files);
         }
         None => {
             let _ = writeln!(out, "  none: neither XDG_CACHE_HOME nor HOME names a folder");

@@ -32,7 +32,13 @@ fn list() -> String {
         let _ = writeln!(out, "{} (revision {})", version.id, version.version);
         for rule in &catalogue.requirements {
             let r = &rule.entry;
-            let _ = writeln!(out, "  {:<8} {:<9} {}", r.id.get_ref(), summary::severity(r.severity), r.title);
+            let _ = writeln!(
+                out,
+                "  {:<8} {:<9} {}",
+                r.id.get_ref(),
+                summary::severity(r.severity),
+                r.title
+            );
         }
     }
     out
@@ -42,8 +48,11 @@ fn unknown(id: &str) -> Failure {
     let wanted = id.to_ascii_uppercase();
     // The id that shares the longest start with what was typed.
     let shared = |a: &str| a.bytes().zip(wanted.bytes()).take_while(|(x, y)| x == y).count();
-    let ids: Vec<String> =
-        catalogues().flat_map(|c| c.requirements.iter().map(|r| r.entry.id.get_ref().clone()).collect::<Vec<_>>()).collect();
+    let ids: Vec<String> = catalogues()
+        .flat_map(|c| {
+            c.requirements.iter().map(|r| r.entry.id.get_ref().clone()).collect::<Vec<_>>()
+        })
+        .collect();
     let near = ids.iter().max_by_key(|i| shared(i)).filter(|i| shared(i) > 1);
     let hint = near.map_or_else(
         || "`proofmark explain` lists all".to_owned(),

@@ -26,7 +26,8 @@ pub fn run(args: &Ls, no_sandbox: bool) -> Result<ExitCode, Failure> {
             continue;
         }
         if args.json {
-            let json = serde_json::to_string(a).map_err(|e| Failure::new(Code::Output, e.to_string()))?;
+            let json =
+                serde_json::to_string(a).map_err(|e| Failure::new(Code::Output, e.to_string()))?;
             out.push_str(&json);
             out.push('\n');
         } else {
@@ -95,7 +96,9 @@ fn mode(entry: &EntryKind, mode: Option<u32>) -> String {
     };
     let Some(bits) = mode else { return format!("{kind}?????????") };
     let mut text = String::from(kind);
-    for (shift, special, set, clear) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+    for (shift, special, set, clear) in
+        [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+    {
         let b = bits >> shift;
         text.push(if b & 4 != 0 { 'r' } else { '-' });
         text.push(if b & 2 != 0 { 'w' } else { '-' });

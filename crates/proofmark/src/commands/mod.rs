@@ -61,14 +61,19 @@ pub fn open(
             .read_to_end(&mut bytes)
             .map_err(|e| Failure::input(image, &e))?;
         if bytes.len() as u64 > limit {
-            let message = format!("standard input: more than {limit} bytes; write it to a file and name that");
+            let message = format!(
+                "standard input: more than {limit} bytes; write it to a file and name that"
+            );
             return Err(Failure::new(Code::Input, message));
         }
         return Ok(Input::bytes("stdin", bytes));
     }
     let metadata = fs::metadata(image).map_err(|e| Failure::input(image, &e))?;
     if metadata.is_file() && metadata.len() == 0 {
-        return Err(Failure::new(Code::Input, format!("{}: is empty; there is nothing to look at", image.display())));
+        return Err(Failure::new(
+            Code::Input,
+            format!("{}: is empty; there is nothing to look at", image.display()),
+        ));
     }
     read.push(image.to_owned());
     worker::confine(no_sandbox, read, write, metadata.len())?;

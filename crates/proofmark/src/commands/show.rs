@@ -50,8 +50,10 @@ fn hexadecimal(bytes: &[u8], start: u64) -> String {
             let _ = write!(out, "{}{b:02x}", if j == ROW / 2 { "  " } else { " " });
         }
         let width = 3 * (ROW - row.len()) + usize::from(row.len() <= ROW / 2);
-        let shown: String =
-            row.iter().map(|b| if (0x20..0x7f).contains(b) { char::from(*b) } else { '.' }).collect();
+        let shown: String = row
+            .iter()
+            .map(|b| if (0x20..0x7f).contains(b) { char::from(*b) } else { '.' })
+            .collect();
         let _ = writeln!(out, "{:width$}  {shown}", "");
     }
     out
