@@ -14,6 +14,7 @@
 //! device without evidence is *unknown*, and every figure is an [`Interval`]
 //! from "unknown passes" to "unknown fails".
 
+pub mod commands;
 pub mod cost;
 pub mod date;
 pub mod error;
@@ -23,6 +24,8 @@ pub mod files;
 pub mod inventory;
 pub mod plan;
 pub mod policy;
+pub mod report;
+pub mod scenario;
 pub mod watch;
 
 pub use error::Error;

@@ -7,11 +7,15 @@
 //! number of threads; a caller that has a clock stops the run through [`Watch`].
 
 mod bound;
+pub mod build;
 pub mod check;
 mod compiled;
+pub mod conflict;
+pub mod document;
 mod exact;
 pub mod instance;
 pub mod sample;
+pub mod schedule;
 mod search;
 
 use rayon::prelude::*;
@@ -248,7 +252,7 @@ impl Run<'_, '_> {
                 break;
             }
             let prices = Prices::new(self.m, self.prices.clone());
-            let heat = 0.3 * (1.0 - f64::from(round) / f64::from(o.rounds));
+            let heat = 0.03 * (1.0 - f64::from(round) / f64::from(o.rounds));
             let chains: Vec<State> = (0..o.chains)
                 .into_par_iter()
                 .map(|c| {
