@@ -131,11 +131,11 @@ fn several_streams_are_one_content() {
 #[test]
 fn damage_is_survived_and_reported() {
     // More than one block of every format but bzip2.
-    let content = [prose(11, 300_000), noise(12, 250_000)].concat();
+    let content = [prose(11, 150_000), noise(12, 150_000)].concat();
     for (id, command, ..) in TOOLS {
         let packed = made(&content, command);
         damage(id, &packed);
-        if matches!(*id, "compress" | "zlib" | "zstd") {
+        if matches!(*id, "compress" | "zlib") {
             continue;
         }
         // Cut in the middle: what is there comes out, and the content carries the problem.

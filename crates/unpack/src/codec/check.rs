@@ -1,4 +1,4 @@
-//! Checksums that containers carry: CRC-16, CRC-32, CRC-64, Adler-32, xxHash32.
+//! Checksums that containers carry: CRC-16, CRC-32, CRC-64, Adler-32, xxHash.
 //!
 //! Sources: RFC 1950 (Adler), ISO 3309 (CRC-32), ECMA-182 (CRC-64), the CRC
 //! catalogue of the LHA archives (CRC-16/ARC), the xxHash specification.
@@ -141,6 +141,58 @@ pub fn xxh32(data: &[u8]) -> u32 {
     h ^ (h >> 16)
 }
 
+/// xxHash64 with seed 0, as in zstd frames.
+#[must_use]
+pub fn xxh64(data: &[u8]) -> u64 {
+    const P: [u64; 5] = [
+        0x9e37_79b1_85eb_ca87,
+        0xc2b2_ae3d_27d4_eb4f,
+        0x1656_67b1_9e37_79f9,
+        0x85eb_ca77_c2b2_ae63,
+        0x27d4_eb2f_1656_67c5,
+    ];
+    let round = |acc: u64, lane: u64| {
+        acc.wrapping_add(lane.wrapping_mul(P[1])).rotate_left(31).wrapping_mul(P[0])
+    };
+    let (stripes, rest) = data.as_chunks::<32>();
+    let mut h = if stripes.is_empty() {
+        P[4]
+    } else {
+        let mut v = [P[0].wrapping_add(P[1]), P[1], 0, 0u64.wrapping_sub(P[0])];
+        for s in stripes {
+            let (lanes, _) = s.as_chunks::<8>();
+            for (acc, lane) in v.iter_mut().zip(lanes) {
+                *acc = round(*acc, u64::from_le_bytes(*lane));
+            }
+        }
+        let joined = v[0]
+            .rotate_left(1)
+            .wrapping_add(v[1].rotate_left(7))
+            .wrapping_add(v[2].rotate_left(12))
+            .wrapping_add(v[3].rotate_left(18));
+        v.iter().fold(joined, |h, acc| (h ^ round(0, *acc)).wrapping_mul(P[0]).wrapping_add(P[3]))
+    };
+    h = h.wrapping_add(data.len() as u64);
+    let (words, tail) = rest.as_chunks::<8>();
+    for w in words {
+        h = (h ^ round(0, u64::from_le_bytes(*w)))
+            .rotate_left(27)
+            .wrapping_mul(P[0])
+            .wrapping_add(P[3]);
+    }
+    let (halves, bytes) = tail.as_chunks::<4>();
+    for w in halves {
+        let lane = u64::from(u32::from_le_bytes(*w)).wrapping_mul(P[0]);
+        h = (h ^ lane).rotate_left(23).wrapping_mul(P[1]).wrapping_add(P[2]);
+    }
+    for b in bytes {
+        h = (h ^ u64::from(*b).wrapping_mul(P[4])).rotate_left(11).wrapping_mul(P[0]);
+    }
+    h = (h ^ (h >> 33)).wrapping_mul(P[1]);
+    h = (h ^ (h >> 29)).wrapping_mul(P[2]);
+    h ^ (h >> 32)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +205,8 @@ mod tests {
         assert_eq!(crc64(d), 0x995d_c9bb_df19_39fa);
         assert_eq!(crc16(d), 0xbb3d);
         assert_eq!(adler32(d), 0x091e_01de);
+        assert_eq!(xxh64(b""), 0xef46_db37_51d8_e999);
+        assert_eq!(xxh64(b"Nobody inspects the spammish repetition"), 0xfbce_a83c_8a37_8bf1);
         assert_eq!(xxh32(b""), 0x02cc_5d05);
         assert_eq!(xxh32(b"Nobody inspects the spammish repetition"), 0xe229_3b2f);
     }
