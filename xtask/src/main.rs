@@ -2,6 +2,7 @@
 
 use std::{env, path::PathBuf, process::ExitCode};
 
+mod bench;
 mod formats;
 mod fuzz;
 mod licences;
@@ -13,6 +14,7 @@ type Outcome = Result<(), String>;
 
 /// Name, what it does, and the function that does it with the remaining arguments.
 const CHORES: &[(&str, &str, fn(&[String]) -> Outcome)] = &[
+    ("bench", "build a 40 MB gateway image and measure beside other tools", bench::run_all),
     ("formats", "write docs/formats.md from the formats themselves", formats::run),
     ("fuzz", "run fuzz targets: [--seconds N] [--list] [TARGET...]", fuzz::run),
     ("licences", "check that every dependency's licence is on the list", licences::run),

@@ -155,6 +155,7 @@ mod imp {
             SYS_mkdirat,
             SYS_unlinkat,
             SYS_renameat2,
+            SYS_renameat,
             SYS_symlinkat,
             SYS_linkat,
             SYS_readlinkat,
@@ -226,8 +227,6 @@ mod imp {
             SYS_time,
             SYS_gettimeofday,
         ]);
-        #[cfg(not(target_arch = "x86_64"))]
-        calls.extend([SYS_renameat]);
         calls
     }
 

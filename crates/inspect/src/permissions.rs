@@ -127,7 +127,7 @@ fn role(root: &Root<'_>, path: &str, file: &File<'_>) -> &'static str {
         | "pkexec" | "mount" | "umount" | "ping" | "ping6" | "fusermount" | "crontab" => {
             "su-program"
         }
-        _ if root.get("bin/sh").is_some_and(|f| f.id == file.id) => "shell",
+        _ if is_shell(root, file) => "shell",
         _ if crate::accounts::is_start_up(path)
             || path.split('/').any(|p| matches!(p, "init.d" | "rc.d" | "cron.d" | "crontabs")) =>
         {
@@ -138,6 +138,17 @@ fn role(root: &Root<'_>, path: &str, file: &File<'_>) -> &'static str {
         _ if path.starts_with("etc/") => "configuration",
         _ => "other",
     }
+}
+
+/// The file is what `/bin/sh` leads to, or a copy of it under another name. A copy of a program that is many in one
+/// does what its name says, so only the program itself counts there.
+fn is_shell(root: &Root<'_>, file: &File<'_>) -> bool {
+    let Some(shell) = root.get("bin/sh") else { return false };
+    let name = shell.artifact.locator.path();
+    let name = name.rsplit('/').next().unwrap_or_default();
+    let many_in_one = name.starts_with("busybox") || name.starts_with("toybox");
+    let same = shell.artifact.sha256.is_some() && shell.artifact.sha256 == file.artifact.sha256;
+    shell.id == file.id || same && !many_in_one
 }
 
 fn file_kind(entry: &EntryKind) -> Option<&'static str> {

@@ -437,7 +437,7 @@ impl<'o, 'r, 'a> Follow<'o, 'r, 'a> {
             program: place.map(|(real, _)| format!("/{real}")),
             starter: cause.starter.to_owned(),
             at_boot,
-            protocol: known.map_or("", |k| k.protocol).to_owned(),
+            protocol: known.map(|k| known::protocol(k, &all)).unwrap_or_default(),
             listens: known.map(|k| known::listens(k, &all)).unwrap_or_default(),
             user,
             confinement: BTreeMap::new(),

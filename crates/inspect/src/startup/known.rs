@@ -17,6 +17,8 @@ pub struct Known {
     pub ports: &'static [(&'static str, u16)],
     /// Option that sets the port (`[ADDRESS:]PORT`).
     pub port_option: Option<&'static str>,
+    /// Option that sets a port on which TLS is spoken.
+    pub tls_option: Option<&'static str>,
     /// Whether a client must authenticate by default.
     pub authentication: Option<bool>,
 }
@@ -28,11 +30,15 @@ const fn known(
     port_option: Option<&'static str>,
     authentication: Option<bool>,
 ) -> Known {
-    Known { names, protocol, ports, port_option, authentication }
+    Known { names, protocol, ports, port_option, tls_option: None, authentication }
 }
 
 /// The table.
 pub const SERVERS: &[Known] = &[
+    Known {
+        tls_option: Some("-s"),
+        ..known(&["uhttpd"], "http", &[("tcp", 80)], Some("-p"), None)
+    },
     known(
         &["telnetd", "utelnetd", "in.telnetd", "in.telnetd.real"],
         "telnet",
@@ -53,7 +59,6 @@ pub const SERVERS: &[Known] = &[
             "lighttpd",
             "nginx",
             "apache2",
-            "uhttpd",
             "shttpd",
             "mongoose",
             "hiawatha",
@@ -232,6 +237,7 @@ pub fn listens(known: &Known, words: &[String]) -> Vec<Listen> {
     let mut out: Vec<Listen> = known
         .port_option
         .into_iter()
+        .chain(known.tls_option)
         .flat_map(|o| values(words, o))
         .filter_map(address)
         .map(|(host, port)| listen(transport, port, host, "configured"))
@@ -240,6 +246,16 @@ pub fn listens(known: &Known, words: &[String]) -> Vec<Listen> {
         out = known.ports.iter().map(|(t, p)| listen(t, *p, "*".to_owned(), "default")).collect();
     }
     out
+}
+
+/// What the program of this command line speaks: `https` where it only listens with TLS.
+#[must_use]
+pub fn protocol(known: &Known, words: &[String]) -> String {
+    let given =
+        |option: Option<&'static str>| option.is_some_and(|o| values(words, o).next().is_some());
+    let tls_only = given(known.tls_option) && !given(known.port_option);
+    let protocol = if tls_only && known.protocol == "http" { "https" } else { known.protocol };
+    protocol.to_owned()
 }
 
 /// Whether a client of this command line must authenticate.

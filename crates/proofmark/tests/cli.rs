@@ -1,0 +1,264 @@
+//! The program as a user meets it: arguments, statuses, sentences, files.
+
+use std::{
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use tempfile::TempDir;
+
+/// The program with a cache folder of its own.
+fn proofmark(cache: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proofmark"));
+    command.env("XDG_CACHE_HOME", cache).env_remove("COLUMNS").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let cache = tempfile::tempdir().unwrap();
+    proofmark(cache.path()).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A folder that looks like a root file system with one weak spot.
+fn root() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in ["image/etc", "image/bin", "image/sbin", "image/usr/bin"] {
+        fs::create_dir_all(dir.path().join(folder)).unwrap();
+    }
+    let passwd = "root::0:0:root:/root:/bin/sh\ndaemon:*:1:1::/:/bin/false\n";
+    fs::write(dir.path().join("image/etc/passwd"), passwd).unwrap();
+    fs::write(dir.path().join("image/bin/sh"), "#!/bin/true\n").unwrap();
+    dir
+}
+
+#[test]
+fn wrong_arguments_end_with_status_2_and_a_suggestion() {
+    let out = run(&["asay", "x"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("assay"), "{}", text(&out.stderr));
+    assert_eq!(run(&["assay"]).status.code(), Some(2));
+    let dir = root();
+    let image = dir.path().join("image");
+    let out = run(&["assay", image.to_str().unwrap(), "--as-of", "tomorrow"]);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("[E201]"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn what_cannot_be_done_is_one_sentence_with_a_code() {
+    let dir = root();
+    let image = dir.path().join("image");
+    let image = image.to_str().unwrap();
+    let empty = dir.path().join("empty");
+    fs::write(&empty, b"").unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, b"x").unwrap();
+    for (arguments, code) in [
+        (vec!["assay", "/does/not/exist"], "[E101]"),
+        (vec!["assay", empty.to_str().unwrap()], "[E101]"),
+        (vec!["assay", image, "--out", file.to_str().unwrap()], "[E102]"),
+        (vec!["unpack", image, "--out", image], "[E102]"),
+        (vec!["show", image, "image/etc/shadow"], "[E103]"),
+        (vec!["show", image, "image@0x0"], "[E103]"),
+        (vec!["assay", image, "--yardstick", "no-such-yardstick"], "[E104]"),
+        (vec!["explain", "ACC-99"], "[E107]"),
+    ] {
+        let out = run(&arguments);
+        let said = text(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(said.trim_end().ends_with(code), "{arguments:?}: {said}");
+        assert_eq!(said.trim_end().lines().count(), 1, "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn fail_on_decides_the_status() {
+    let dir = root();
+    let image = dir.path().join("image");
+    let status = |level: &str| {
+        run(&["assay", image.to_str().unwrap(), "--fail-on", level]).status.code().unwrap()
+    };
+    assert_eq!(status("never"), 0);
+    assert_eq!(status("fail"), 3, "an account without a password");
+    assert_eq!(status("inconclusive"), 3);
+}
+
+#[test]
+fn an_output_folder_holds_every_file_and_nothing_half_written() {
+    let dir = root();
+    let out = dir.path().join("out");
+    let done =
+        run(&["assay", dir.path().join("image").to_str().unwrap(), "--out", out.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let mut names: Vec<_> = fs::read_dir(&out)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "assessment.json",
+            "components.csv",
+            "findings.csv",
+            "report.html",
+            "results.sarif",
+            "sbom.cdx.json"
+        ]
+    );
+    let json = fs::read(out.join("assessment.json")).unwrap();
+    let a: proofmark_model::Assessment = serde_json::from_slice(&json).unwrap();
+    assert!(a.judgements.iter().any(|j| j.requirement.id == "ACC-02"));
+}
+
+#[test]
+fn the_result_depends_on_neither_threads_nor_cache() {
+    let dir = root();
+    let image = dir.path().join("image");
+    let cache = tempfile::tempdir().unwrap();
+    let result = |more: &[&str]| {
+        let out = dir.path().join("out");
+        let done = proofmark(cache.path())
+            .args(["assay", image.to_str().unwrap(), "--out", out.to_str().unwrap()])
+            .args(more)
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+        fs::read(out.join("assessment.json")).unwrap()
+    };
+    let first = result(&["--no-cache", "--jobs", "1"]);
+    for more in [["--jobs", "2"], ["--jobs", "8"], ["--jobs", "1"]] {
+        assert!(result(&more) == first, "{more:?}: cold or warm, the bytes are the same");
+    }
+}
+
+#[test]
+fn standard_input_is_an_image_too() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut child = proofmark(cache.path())
+        .args(["ls", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"just some text\n").unwrap();
+    let out = child.wait_with_output().unwrap();
+    assert_eq!(out.status.code(), Some(0));
+    assert!(text(&out.stdout).contains("stdin"), "{}", text(&out.stdout));
+}
+
+#[test]
+fn every_locator_that_ls_prints_can_be_shown() {
+    let dir = root();
+    let image = dir.path().join("image");
+    let image = image.to_str().unwrap();
+    let listed = run(&["ls", image, "--json"]);
+    let mut shown = 0;
+    for line in text(&listed.stdout).lines() {
+        let a: proofmark_model::Artifact = serde_json::from_str(line).unwrap();
+        if a.sha256.is_some() {
+            let out = run(&["show", image, &a.locator.to_string(), "--raw"]);
+            assert_eq!(
+                proofmark_model::Digest::of(&out.stdout),
+                a.sha256.unwrap(),
+                "{}",
+                a.locator
+            );
+            shown += 1;
+        }
+    }
+    assert_eq!(shown, 2, "etc/passwd and bin/sh");
+}
+
+#[test]
+fn unpack_extracts_into_an_empty_folder_and_nowhere_else() {
+    let dir = root();
+    let out = dir.path().join("out");
+    let done = run(&[
+        "unpack",
+        dir.path().join("image").to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(out.join("manifest.json").is_file());
+    let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(!out.join(".proofmark-partial").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    // Many distinct members, so that the run takes long enough to be interrupted.
+    let image = dir.path().join("image");
+    let mut bytes = Vec::new();
+    let mut x = 1u32;
+    for _ in 0..(96 << 20) / 4 {
+        x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        bytes.extend(x.to_le_bytes());
+    }
+    fs::write(&image, bytes).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let child = proofmark(cache.path())
+        .args(["assay", image.to_str().unwrap(), "--out", out.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    // The terminal sends it to both; here the worker is a child of the child.
+    let parent = child.id().to_string();
+    Command::new("pkill").args(["-INT", "-P", &parent]).status().unwrap();
+    Command::new("kill").args(["-INT", &parent]).status().unwrap();
+    let ended = child.wait_with_output().unwrap();
+    if ended.status.code() == Some(0) {
+        // Faster than the interrupt: then everything must be there.
+        assert!(out.join("assessment.json").is_file());
+    } else {
+        let left: Vec<_> = fs::read_dir(&out).map(|d| d.flatten().collect()).unwrap_or_default();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_half_written() {
+    let dir = root();
+    let status = proofmark(dir.path())
+        .args(["ls", dir.path().join("image").to_str().unwrap()])
+        .stdout(fs::OpenOptions::new().write(true).open("/dev/full").unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(status.status.code(), Some(1));
+    assert!(text(&status.stderr).contains("[E102]"), "{}", text(&status.stderr));
+}
+
+#[test]
+fn the_command_reference_is_up_to_date() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
+    let mut fresh = String::from(
+        "# Commands\n\nWhat `proofmark help` prints; made by the test that checks it (`PROOFMARK_UPDATE=1`).\n",
+    );
+    for command in ["", "assay", "ls", "show", "unpack", "explain", "doctor"] {
+        let arguments: Vec<&str> =
+            [command, "--help"].into_iter().filter(|w| !w.is_empty()).collect();
+        let out = run(&arguments);
+        fresh.push_str(&format!("\n## proofmark {command}\n\n```\n{}```\n", text(&out.stdout)));
+    }
+    let fresh = fresh.replace("## proofmark \n", "## proofmark\n");
+    if std::env::var_os("PROOFMARK_UPDATE").is_some() {
+        fs::write(path, &fresh).unwrap();
+    }
+    assert!(
+        fs::read_to_string(path).unwrap_or_default() == fresh,
+        "docs/commands.md is stale: PROOFMARK_UPDATE=1 cargo test -p proofmark"
+    );
+}

@@ -1,0 +1,192 @@
+//! `cargo xtask bench`: a complete assay of a real 40 MB gateway image, beside the tools that are installed.
+//!
+//! The image is built from distribution packages by `samples/bench/build.sh`. Proofmark and the other tool run
+//! in turn on the same two processors, several times; what counts is the ratio of the medians. The table goes into
+//! `docs/benchmarks.md` between its markers.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{Outcome, root};
+
+/// Counted runs of each command.
+const RUNS: usize = 5;
+
+/// One measured run: wall seconds, processor seconds, peak memory in MiB.
+#[derive(Clone, Copy, Default)]
+struct Run {
+    wall: f64,
+    cpu: f64,
+    memory: f64,
+}
+
+/// Runs a command under `time`, its output thrown away.
+fn run(command: &[String]) -> Result<Run, String> {
+    let out = Command::new("/usr/bin/time")
+        .args(["-f", "\n@ %e %U %S %M"])
+        .args(command)
+        .output()
+        .map_err(|e| format!("/usr/bin/time (Debian package time): {e}"))?;
+    let text = String::from_utf8_lossy(&out.stderr);
+    let line =
+        text.lines().rev().find_map(|l| l.strip_prefix("@ ")).ok_or("time printed no figures")?;
+    let n: Vec<f64> = line.split(' ').filter_map(|x| x.parse().ok()).collect();
+    match n[..] {
+        [wall, user, system, kib] if out.status.success() => {
+            Ok(Run { wall, cpu: user + system, memory: kib / 1024.0 })
+        }
+        _ => Err(format!("{}: did not succeed: {text}", command.join(" "))),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Runs A and B in turn and gives the medians of each.
+fn pair(a: &[String], b: &[String], between: &dyn Fn()) -> Result<(Run, Run), String> {
+    let (mut all_a, mut all_b) = (Vec::new(), Vec::new());
+    for i in 0..=RUNS {
+        between();
+        let (ra, rb) = (run(a)?, run(b)?);
+        // The first of each warms the page cache.
+        if i > 0 {
+            all_a.push(ra);
+            all_b.push(rb);
+        }
+    }
+    let of = |runs: &[Run]| Run {
+        wall: median(runs.iter().map(|r| r.wall).collect()),
+        cpu: median(runs.iter().map(|r| r.cpu).collect()),
+        memory: median(runs.iter().map(|r| r.memory).collect()),
+    };
+    Ok((of(&all_a), of(&all_b)))
+}
+
+fn words(text: &[&str]) -> Vec<String> {
+    ["taskset", "-c", "0,1"].iter().chain(text).map(|w| (*w).to_owned()).collect()
+}
+
+fn installed(program: &str) -> bool {
+    env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|p| p.join(program).is_file())
+}
+
+/// Builds the images, measures, prints, and writes the table.
+pub fn run_all(_: &[String]) -> Outcome {
+    let cache = env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))
+        .ok_or("neither XDG_CACHE_HOME nor HOME is set")?
+        .join("proofmark/bench");
+    let status = Command::new("sh").arg(root().join("samples/bench/build.sh")).arg(&cache).status();
+    if !status.map_err(|e| format!("sh: {e}"))?.success() {
+        return Err("samples/bench/build.sh failed, see above".into());
+    }
+    let target =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let built = Command::new("cargo")
+        .args(["build", "--release", "--locked", "-p", "proofmark"])
+        .current_dir(root())
+        .status();
+    if !built.map_err(|e| format!("cargo: {e}"))?.success() {
+        return Err("the release build failed, see above".into());
+    }
+    let proofmark = target.join("release/proofmark").display().to_string();
+    let scratch = cache.join("scratch");
+    let text = |p: &Path| p.display().to_string();
+    let (one, two) = (text(&cache.join("gateway-1.img")), text(&cache.join("gateway-2.img")));
+    let (out, tree) = (text(&scratch.join("out")), text(&scratch.join("tree")));
+    let clean = || {
+        for path in [&out, &tree] {
+            let _ = fs::remove_dir_all(path);
+        }
+    };
+    fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
+    let unsquashfs = |image: &str| {
+        words(&["unsquashfs", "-quiet", "-no-progress", "-processors", "2", "-dest", &tree, image])
+    };
+    let assay = |image: &str, rest: &[&str]| {
+        let mut command = words(&[&proofmark, "assay", image, "--jobs", "2", "--out", &out]);
+        command.extend(rest.iter().map(|w| (*w).to_owned()));
+        command
+    };
+    let mut rows = Vec::new();
+    let row = |what: &str, beside: &str, a: Run, b: Run| {
+        format!(
+            "| {what} | {:.2} s, {:.2} CPU s, {:.0} MiB | {beside} | {:.2} s, {:.2} CPU s, {:.0} MiB | {:.2} |",
+            a.wall,
+            a.cpu,
+            a.memory,
+            b.wall,
+            b.cpu,
+            b.memory,
+            a.wall / b.wall
+        )
+    };
+    let (a, b) = pair(&assay(&one, &["--no-cache"]), &unsquashfs(&one), &clean)?;
+    rows.push(row("complete assay, first run", "unsquashfs", a, b));
+    // The cache knows the first release; each run of the second starts from that state.
+    let facts = scratch.join("cache");
+    let with_cache = |command: Vec<String>| {
+        let mut all = vec!["env".to_owned(), format!("XDG_CACHE_HOME={}", facts.display())];
+        all.extend(command);
+        all
+    };
+    let prepare = || {
+        clean();
+        let _ = fs::remove_dir_all(&facts);
+        let _ = run(&with_cache(assay(&one, &[])));
+        clean();
+    };
+    let (a, b) = pair(&with_cache(assay(&two, &[])), &unsquashfs(&two), &prepare)?;
+    rows.push(row("next release, warm cache", "unsquashfs", a, b));
+    let (a, b) = pair(&words(&[&proofmark, "ls", &one, "--jobs", "2"]), &unsquashfs(&one), &clean)?;
+    rows.push(row("`ls`", "unsquashfs", a, b));
+    for (peer, command) in [
+        ("unblob", words(&["unblob", "-e", &tree, &one])),
+        ("binwalk", words(&["binwalk", "-Me", "-C", &tree, &one])),
+        ("syft", words(&["syft", "-q", &one])),
+    ] {
+        if !installed(peer) {
+            rows.push(format!("| complete assay | | {peer} | not installed | |"));
+            continue;
+        }
+        match pair(&assay(&one, &["--no-cache"]), &command, &clean) {
+            Ok((a, b)) => rows.push(row("complete assay", peer, a, b)),
+            Err(e) => eprintln!("{peer}: {e}"),
+        }
+    }
+    clean();
+    let head = "| Proofmark | | beside | | ratio of wall times |\n|---|---|---|---|---|\n";
+    let table = format!("{head}{}\n", rows.join("\n"));
+    println!("{table}");
+    write(&table, &one)
+}
+
+/// Puts the table, the date and the machine between the markers of `docs/benchmarks.md`.
+fn write(table: &str, image: &str) -> Outcome {
+    const START: &str = "<!-- measured -->\n";
+    const END: &str = "<!-- end -->";
+    let path = root().join("docs/benchmarks.md");
+    let old = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let (head, rest) = old.split_once(START).ok_or("docs/benchmarks.md has no start marker")?;
+    let (_, tail) = rest.split_once(END).ok_or("docs/benchmarks.md has no end marker")?;
+    let shell = |command: &str| {
+        let out = Command::new("sh").args(["-c", command]).output();
+        out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
+    };
+    let size = fs::metadata(image).map_or(0, |m| m.len());
+    let machine = format!(
+        "Measured on {} with {} processors ({}), {RUNS} pairs of runs after one warm-up; medians. The image has {size} \
+         bytes.",
+        shell("date -u +%Y-%m-%d"),
+        shell("nproc"),
+        shell("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1"),
+    );
+    fs::write(&path, format!("{head}{START}{machine}\n\n{table}{END}{tail}"))
+        .map_err(|e| format!("{}: {e}", path.display()))
+}
