@@ -226,6 +226,8 @@ pub(crate) fn read(root: &Root<'_>, out: &mut Vec<Observation>) -> Owners {
     }
     let mut owners = Owners::default();
     let mut seen = std::collections::BTreeSet::new();
+    // Databases name each folder many times; it leads to the same place each time.
+    let mut folders: BTreeMap<String, Option<String>> = BTreeMap::new();
     for (path, file, notes) in &databases {
         for recorded in &notes.packages {
             let mut package = recorded.package.clone();
@@ -245,7 +247,17 @@ pub(crate) fn read(root: &Root<'_>, out: &mut Vec<Observation>) -> Owners {
             if package.installed {
                 for owned in &package.files {
                     // A usr-merged root records /bin/x and has it in /usr/bin.
-                    if let Some(real) = root.real(owned) {
+                    let (folder, name) = owned.rsplit_once('/').unwrap_or(("", owned));
+                    let real = match folders.get(folder) {
+                        Some(real) => real.clone(),
+                        None => {
+                            let real = root.real(folder);
+                            folders.insert(folder.to_owned(), real.clone());
+                            real
+                        }
+                    };
+                    let real = real.map(|r| crate::root::join(&r, name));
+                    if let Some(real) = real.filter(|r| root.entry(r).is_some()) {
                         owners.by_path.insert(real, owner.clone());
                     }
                 }

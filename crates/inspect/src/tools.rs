@@ -100,7 +100,7 @@ pub(crate) fn image(
         let folder = path.split('/').rev().skip(1).any(|p| matches!(p, "bin" | "sbin" | "libexec"));
         let name = path.rsplit('/').next().unwrap_or(path);
         let program = if folder { category_of_program(name) } else { None };
-        let located = root.locate(path);
+        let located = program.and_then(|_| root.locate(path));
         let found = match (program, &located) {
             (Some(category), Some((_, target))) if target.artifact.size > 0 => {
                 Some((category, name.to_owned()))
