@@ -118,7 +118,7 @@ impl Format for Jffs2 {
         let order = if region.first() == Some(&0x85) { Order::Little } else { Order::Big };
         sink.attribute("byte-order", if order == Order::Big { "big" } else { "little" });
         let state = State::collect(region, order, budget, sink);
-        state.emit(sink);
+        state.emit(budget, sink);
     }
 }
 
@@ -356,7 +356,7 @@ impl State {
         Some(())
     }
 
-    fn emit(mut self, sink: &mut Sink<'_>) {
+    fn emit(mut self, budget: &Budget, sink: &mut Sink<'_>) {
         for pieces in self.inodes.values_mut() {
             pieces.sort_by_key(|p| p.version);
         }
@@ -392,6 +392,11 @@ impl State {
                     sink.problem(Problem::new(ProblemKind::Incomplete, text));
                     continue;
                 };
+                // Many names may lead to the same long list of pieces.
+                if let Err(e) = budget.work((pieces.len() as u64).saturating_mul(64)) {
+                    sink.problem(e);
+                    return;
+                }
                 let (mode, uid, gid, mtime) = newest.metadata;
                 let metadata = Metadata {
                     mode: Some(mode & 0o7777),

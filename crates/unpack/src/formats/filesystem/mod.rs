@@ -2,8 +2,10 @@
 
 use crate::format::Format;
 
+pub mod btrfs;
 mod common;
 pub mod cramfs;
+pub mod erofs;
 pub mod ext;
 pub mod fat;
 pub mod iso9660;
@@ -13,10 +15,13 @@ pub mod romfs;
 pub mod squashfs;
 pub mod ubi;
 pub mod ubifs;
+pub mod ufs;
 
 /// All formats of this family.
 pub static FORMATS: &[&dyn Format] = &[
+    &btrfs::Btrfs,
     &cramfs::CramFs,
+    &erofs::Erofs,
     &ext::Ext,
     &fat::Fat,
     &iso9660::Iso9660,
@@ -26,4 +31,5 @@ pub static FORMATS: &[&dyn Format] = &[
     &squashfs::SquashFs,
     &ubi::Ubi,
     &ubifs::UbiFs,
+    &ufs::Ufs,
 ];

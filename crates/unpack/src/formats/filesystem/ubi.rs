@@ -64,6 +64,8 @@ impl Format for Ubi {
         }
         let size = block_size(data, at, budget)?;
         let (mut end, mut foreign, mut block) = (at, 0usize, at);
+        // Volume headers that stand where the block says; between spare bytes they do not.
+        let (mut placed, mut misplaced) = (0usize, 0usize);
         while let Some(bytes) = data.get(block..) {
             budget.work(64).ok()?;
             let bytes = bytes.get(..size).unwrap_or(bytes);
@@ -71,6 +73,12 @@ impl Format for Ubi {
             match Counter::parse(data, block) {
                 Some(c) if c.sequence == first.sequence => {
                     (end, foreign) = (next, 0);
+                    let header = bytes.get(c.header..).unwrap_or_default();
+                    if is_volume_header(header, 0) {
+                        placed = placed.saturating_add(1);
+                    } else if header.iter().take(64).any(|b| *b != 0xff) {
+                        misplaced = misplaced.saturating_add(1);
+                    }
                 }
                 Some(_) => break,
                 None if bytes.first().is_none_or(|b| bytes.iter().take(64).all(|c| c == b)) => {}
@@ -80,6 +88,9 @@ impl Format for Ubi {
                 break;
             }
             block = next;
+        }
+        if placed == 0 && misplaced > 0 {
+            return None;
         }
         let mut candidate =
             Candidate::new(at, end.min(data.len()).checked_sub(at)?, Proof::ChecksumVerified);
@@ -169,15 +180,25 @@ fn sizes() -> impl Iterator<Item = usize> {
 }
 
 /// An erase counter header.
-struct Counter {
-    /// Where the volume header and the data are.
-    header: usize,
+pub(super) struct Counter {
+    /// Where in the block the volume header is.
+    pub header: usize,
+    /// Where the data are.
     data: usize,
-    sequence: u32,
+    /// Number of the image, the same in all of its blocks.
+    pub sequence: u32,
+}
+
+/// Whether a volume header with a right checksum is at `at`.
+pub(super) fn is_volume_header(data: &[u8], at: usize) -> bool {
+    let right =
+        |b: &[u8]| b.starts_with(b"UBI!") && be32(b, 60) == b.get(..60).map(|b| crc32_raw(!0, b));
+    read::slice(data, at, 64).is_some_and(right)
 }
 
 impl Counter {
-    fn parse(data: &[u8], at: usize) -> Option<Self> {
+    /// The header at `at`.
+    pub fn parse(data: &[u8], at: usize) -> Option<Self> {
         let b = read::slice(data, at, 64)?;
         let this = Self {
             header: be32(b, 16)? as usize,

@@ -47,8 +47,8 @@ pub(super) struct Shared {
     pub codec: Codec,
     pub block_size: usize,
     pub fragments: Vec<Fragment>,
-    /// Fragments that hold content, oldest first, and their bytes.
-    pub kept: Mutex<(VecDeque<usize>, usize)>,
+    /// Fragments that hold content with their bytes, oldest first, and the sum of bytes.
+    pub kept: Mutex<(VecDeque<(usize, usize)>, usize)>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,12 +110,12 @@ impl Shared {
         let mut drop_these = Vec::new();
         {
             let mut kept = lock(&self.kept);
-            kept.0.push_back(index);
+            kept.0.push_back((index, len));
             kept.1 = kept.1.saturating_add(len);
             while kept.1 > KEPT
-                && let Some(oldest) = kept.0.pop_front()
+                && let Some((oldest, len)) = kept.0.pop_front()
             {
-                kept.1 = kept.1.saturating_sub(self.block_size);
+                kept.1 = kept.1.saturating_sub(len);
                 drop_these.push(oldest);
             }
         }

@@ -67,13 +67,19 @@ impl Codec {
     /// The compressor with which the root inode decodes to a folder: the declared one, else any other
     /// (the superblock may lie), else bare LZMA with all properties and offsets.
     pub fn detect(sb: &Super, image: &[u8], budget: &Budget) -> Option<Self> {
+        let declared = Self::declared(sb.compression);
+        let at = sb.inode_table.checked_add(sb.root >> 16)?;
+        if !MetadataBlock::at(sb, image, at)?.compressed {
+            // Nothing to tell compressors apart by.
+            return declared.filter(|codec| codec.reads_root(sb, image) == Some(true));
+        }
         let fixed = (1..=6).filter_map(Self::declared);
         let headed = [5, 9, 4, 8, 1].map(|skip| Self::Raw { skip, props: None });
         let common = lzma::Props { lc: 3, lp: 0, pb: 2 };
         let usual = (0..=13).map(|skip| Self::Raw { skip, props: Some(common) });
         let rest = (0..225u8).filter_map(lzma::Props::from_byte).filter(|p| p.lc <= 4);
         let rest = rest.flat_map(|p| (0..=10).map(move |skip| Self::Raw { skip, props: Some(p) }));
-        Self::declared(sb.compression)
+        declared
             .into_iter()
             .chain(fixed)
             .chain(headed)

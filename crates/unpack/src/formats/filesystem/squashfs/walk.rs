@@ -82,6 +82,13 @@ pub(super) fn walk(sb: Super, codec: Codec, image: &Bytes, budget: &Budget, sink
                 )));
                 continue;
             };
+            // Many names may lead into the same long list of blocks.
+            if let Body::File(file) = &inode.body
+                && let Err(e) = budget.work((file.blocks.len() as u64).saturating_mul(4))
+            {
+                sink.problem(e);
+                break 'walk;
+            }
             let metadata = Metadata {
                 mode: Some(inode.mode),
                 uid: owners.uid(&inode),

@@ -20,7 +20,7 @@ use self::node::{Kind, Node};
 use crate::{
     budget::Budget,
     format::{About, Candidate, Family, Format, Magic, Sink},
-    read::{self, le16, le32},
+    read::{le16, le32},
 };
 
 /// UBIFS.
@@ -46,15 +46,13 @@ impl Format for UbiFs {
     }
 
     fn magics(&self) -> &'static [Magic] {
-        const MAGICS: &[Magic] = &[Magic::anywhere(&[0x31, 0x18, 0x10, 0x06])];
+        // Every node opens with the same four bytes; length and type of the superblock's tell it from others.
+        const MAGICS: &[Magic] =
+            &[Magic::anywhere(&[0, 0x10, 0, 0, Kind::SUPER, 0, 0, 0]).after(16)];
         MAGICS
     }
 
     fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
-        // The magic opens every node; the superblock is the first.
-        if read::u8(data, at.checked_add(20)?)? != Kind::SUPER {
-            return None;
-        }
         budget.work(4096).ok()?;
         let sb = Super::parse(data.get(at..)?)?;
         let declared = sb.leb_size.checked_mul(sb.leb_count)?;

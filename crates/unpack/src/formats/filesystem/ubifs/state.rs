@@ -207,6 +207,10 @@ impl State {
                     sink.problem(Problem::new(ProblemKind::Incomplete, text));
                     continue;
                 };
+                if let Err(e) = budget.work(1) {
+                    sink.problem(e);
+                    return;
+                }
                 let mut entry = self.make(image, *number, &inode, path, budget);
                 entry.problems.extend(common::check_name(name));
                 if entry.kind == EntryKind::Directory {
@@ -255,6 +259,10 @@ impl State {
         if inode.mode >> 12 == ftype::FILE {
             let pieces: Vec<Node> =
                 self.data.range((number, 0)..=(number, u32::MAX)).map(|(_, node)| *node).collect();
+            // Many names may lead to the same long list of pieces.
+            problems.extend(
+                budget.work((pieces.len() as u64).saturating_mul(32)).err().map(Problem::from),
+            );
             let image = image.clone();
             blob = Blob::Lazy(Arc::new(Content { image, size: inode.size, pieces }));
         }
