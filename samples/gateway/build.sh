@@ -29,7 +29,7 @@ build /usr/sbin/telnetd telnetd 23
 build /usr/sbin/uhttpd uhttpd 443
 build /usr/sbin/dropbear dropbear 22
 cc -O0 -U_FORTIFY_SOURCE -fno-stack-protector -no-pie -fcf-protection=none -z execstack -Wl,-z,norelro \
-	-DNAME='"acsd"' -DPORT=7547 -s -o "$root/usr/sbin/acsd" "$here/src/daemon.c"
+	-DNAME='"cwmpd"' -DPORT=7547 -s -o "$root/usr/sbin/cwmpd" "$here/src/daemon.c"
 
 # Accounts. The password stands in catalogue/passwords; the salt is fixed, so the hash is the same in each build.
 hash=$(openssl passwd -6 -salt Proofmark admin)

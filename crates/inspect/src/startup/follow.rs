@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proofmark_model::{Tri, fact::Service};
 
 use super::{
-    Found, Startup, at, known,
+    Found, Serves, Startup, at, known,
     shell::{self, Command, Condition, Variables},
     stronger,
 };
@@ -144,7 +144,7 @@ impl<'o, 'r, 'a> Follow<'o, 'r, 'a> {
         }
         self.visited.insert(real.clone());
         self.out.scripts.insert(real.clone(), at_boot.clone());
-        self.out.reach(real.clone(), at_boot.clone(), false);
+        self.out.reach(real.clone(), at_boot.clone(), Serves::No);
         let Some(script) = file.text() else { return };
         if depth > DEPTH {
             self.out.gaps.insert(format!("{path} lies too deep in scripts that call scripts"));
@@ -405,16 +405,16 @@ impl<'o, 'r, 'a> Follow<'o, 'r, 'a> {
         let serves = imports("listen") || (imports("bind") && imports("recvfrom"));
         let multi =
             place.as_ref().is_some_and(|(p, _)| p.ends_with("busybox") || p.ends_with("toybox"));
-        let network = known.is_some_and(|k| !k.protocol.is_empty()) || (serves && !multi);
+        let network = Serves::of(known, serves && !multi);
         if let Some((real, _)) = &place {
             self.out.reach(
                 real.clone(),
                 cause.at_boot.clone(),
-                network && *cause.at_boot != Tri::No,
+                if *cause.at_boot == Tri::No { Serves::No } else { network },
             );
         }
         // Only servers and what is started to stay are services; the rest of a script is housekeeping.
-        let stays = known.is_some() || (network && name.ends_with('d'));
+        let stays = known.is_some() || (network != Serves::No && name.ends_with('d'));
         if !(always || stays) || (place.is_none() && known.is_none()) {
             return;
         }

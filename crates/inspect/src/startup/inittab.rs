@@ -8,6 +8,7 @@ use proofmark_model::{
 };
 
 use super::{
+    Serves,
     follow::{Cause, Follow},
     known,
 };
@@ -77,7 +78,7 @@ pub(super) fn follow(follow: &mut Follow<'_, '_, '_>, dialect: Dialect, chain: &
             if let Some((real, _)) =
                 words.first().and_then(|w| follow.program(w.trim_start_matches('-')))
             {
-                follow.out.reach(real, at_boot.clone(), false);
+                follow.out.reach(real, at_boot.clone(), Serves::No);
             }
             follow.service(service, &file, range);
             continue;
@@ -271,7 +272,7 @@ pub(super) fn super_server(follow: &mut Follow<'_, '_, '_>, cause: Cause<'_>) {
                 Some(user.split(['.', ':']).next().unwrap_or(user)),
             );
             if let Some((real, _)) = command.first().and_then(|c| follow.program(c)) {
-                follow.out.reach(real, cause.at_boot.clone(), true);
+                follow.out.reach(real, cause.at_boot.clone(), Serves::Yes);
             }
             follow.service(service, &file, line.range);
         }
@@ -305,7 +306,7 @@ pub(super) fn super_server(follow: &mut Follow<'_, '_, '_>, cause: Cause<'_>) {
         );
         service.name = name;
         if let Some((real, _)) = command.first().and_then(|c| follow.program(c)) {
-            follow.out.reach(real, at_boot.clone(), !off);
+            follow.out.reach(real, at_boot.clone(), Serves::when(!off));
         }
         follow.service(service, &file, (0, text.len() as u64));
     }

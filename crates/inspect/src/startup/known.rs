@@ -172,6 +172,7 @@ pub const SERVERS: &[Known] = &[
             "cron",
             "watchdog",
             "udevd",
+            "systemd-udevd",
             "mdev",
             "ubusd",
             "rpcd",

@@ -63,7 +63,7 @@ pub struct Startup {
     /// Jobs of timers.
     pub jobs: Vec<(ScheduledJob, Evidence)>,
     /// Real paths of everything that is run or loaded: whether it is, and by an exposed service.
-    reached: BTreeMap<String, (Tri, bool)>,
+    reached: BTreeMap<String, (Tri, Serves)>,
     /// Scripts that were read, with the file.
     pub scripts: BTreeMap<String, Tri>,
     /// What could not be followed.
@@ -94,7 +94,11 @@ impl Startup {
     #[must_use]
     pub fn network_facing(&self, path: &str) -> Tri {
         match self.reached.get(path) {
-            Some((t, true)) => t.clone(),
+            Some((t, Serves::Yes)) => t.clone(),
+            Some((t, Serves::Perhaps)) if *t != Tri::No => Tri::Unknown(
+                "it accepts connections; whether from the network or only on the device is not visible"
+                    .to_owned(),
+            ),
             None if self.kind.is_empty() => Tri::Unknown("no init program was found".to_owned()),
             _ => Tri::No,
         }
@@ -115,10 +119,37 @@ impl Startup {
         })
     }
 
-    fn reach(&mut self, path: String, at: Tri, network: bool) {
-        let seen = self.reached.entry(path).or_insert((Tri::No, false));
+    fn reach(&mut self, path: String, at: Tri, serves: Serves) {
+        let seen = self.reached.entry(path).or_insert((Tri::No, Serves::No));
         seen.0 = stronger(seen.0.clone(), at);
-        seen.1 |= network;
+        seen.1 = seen.1.max(serves);
+    }
+}
+
+/// Whether a program serves the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Serves {
+    /// Nothing says so.
+    No,
+    /// It accepts connections, perhaps only from the device itself.
+    Perhaps,
+    /// It is known to, or configured to.
+    Yes,
+}
+
+impl Serves {
+    /// `yes`, or nothing.
+    fn when(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+
+    /// By what is known of the program, and else by the calls it makes.
+    fn of(known: Option<&known::Known>, accepts: bool) -> Self {
+        match known {
+            Some(k) => Self::when(!k.protocol.is_empty()),
+            None if accepts => Self::Perhaps,
+            None => Self::No,
+        }
     }
 }
 
@@ -135,7 +166,7 @@ pub fn read(root: &Root<'_>) -> Startup {
     let name = real.rsplit('/').next().unwrap_or(&real).to_owned();
     let procd = root.get("sbin/procd").is_some() || root.get("etc/rc.common").is_some();
     let has_inittab = root.get("etc/inittab").is_some();
-    out.reach(real.clone(), Tri::Yes, false);
+    out.reach(real.clone(), Tri::Yes, Serves::No);
     let chain = vec![asked.to_owned()];
     let mut follow = follow::Follow::new(root, &mut out);
     if name.starts_with("systemd") || (units && !has_inittab && file.text().is_none()) {
@@ -181,7 +212,7 @@ fn libraries(root: &Root<'_>, out: &mut Startup) {
             by_name.entry(path.rsplit('/').next().unwrap_or(path)).or_default().push(real);
         }
     }
-    let mut todo: Vec<(String, Tri, bool)> =
+    let mut todo: Vec<(String, Tri, Serves)> =
         out.reached.iter().map(|(p, (t, n))| (p.clone(), t.clone(), *n)).collect();
     // Each path is raised at most a few times: from unknown to yes, and to facing the network.
     while let Some((path, at, network)) = todo.pop() {

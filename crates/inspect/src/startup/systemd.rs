@@ -9,6 +9,7 @@ use proofmark_model::{
 };
 
 use super::{
+    Serves,
     follow::{Cause, Follow},
     known,
 };
@@ -360,7 +361,7 @@ fn describe<'a>(
     {
         console.starter = "systemd".to_owned();
         if let Some((real, _)) = program {
-            follow.out.reach(real, at_boot, false);
+            follow.out.reach(real, at_boot, Serves::No);
         }
         follow.service(console, &unit.file, (0, 0));
         return;
@@ -370,11 +371,11 @@ fn describe<'a>(
         .as_ref()
         .and_then(|(_, f)| f.notes()?.program.as_deref())
         .is_some_and(|p| p.imports.iter().any(|i| i == "listen"));
-    let network = known.is_some_and(|k| !k.protocol.is_empty())
-        || imports
-        || listens.iter().any(|l| l.port.is_some());
+    let configured = Serves::when(listens.iter().any(|l| l.port.is_some()));
+    let network = Serves::of(known, imports).max(configured);
     if let Some((real, file)) = &program {
-        follow.out.reach(real.clone(), at_boot.clone(), network && at_boot != Tri::No);
+        let serves = if at_boot == Tri::No { Serves::No } else { network };
+        follow.out.reach(real.clone(), at_boot.clone(), serves);
         if file.text().is_some() && at_boot != Tri::No {
             let cause = Cause { at_boot: &at_boot, chain, starter: "systemd", name, depth: 1 };
             follow.run(&service.file, range, &slices, cause, false);
