@@ -1,7 +1,7 @@
 //! Linux kernels without a header of their own, and the configuration inside a kernel.
 //!
 //! `linux-kernel` establishes: the content begins with the kernel, as it does after decompression of the
-//! payload of a MIPS or ARM image: the banner and the panic text are inside, no second banner, and no file
+//! payload of a MIPS or ARM image: the banner and the panic text are inside, no second release, and no file
 //! system superblock at a multiple of 1 KiB. Then the whole content is one kernel.
 //! `kernel-config` establishes: a gzip stream between `IKCFG_ST` and `IKCFG_ED`.
 //!
@@ -94,12 +94,14 @@ impl Format for RawKernel {
         if headed || !(1 << 19..1 << 27).contains(&data.len()) {
             return None;
         }
-        kernel::banner_at(data, at)?;
-        // The first banner answers for all.
+        let release = |banner: &String| kernel::release(banner).to_owned();
+        let own = release(&kernel::banner_at(data, at)?);
+        // The first banner answers for all; a kernel has one or two, of one release.
         budget.work(data.len() as u64).ok()?;
         let mut banners = memmem::find_iter(&data[..], b"Linux version ")
-            .filter(|at| kernel::banner_at(data, *at).is_some());
-        let alone = banners.next() == Some(at) && banners.next().is_none();
+            .filter_map(|place| Some((place, kernel::banner_at(data, place)?)));
+        let first = banners.next()?.0 == at;
+        let alone = first && banners.all(|(_, banner)| release(&banner) == own);
         let texts = memmem::find(data, b"Kernel panic - not syncing").is_some();
         (alone && texts && !foreign(data))
             .then(|| Candidate::new(0, data.len(), Proof::LengthsConsistent))

@@ -224,7 +224,7 @@ mod tests {
         for (value, width) in [(5_u32, 16_usize), (0, 5), (0, 5), (0, 9), (65, 9), (0, 4), (0, 4)] {
             bits.push_str(&format!("{value:0width$b}"));
         }
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('0');
         }
         let packed: Vec<u8> = bits
@@ -269,7 +269,7 @@ mod tests {
         put(0b10, 2);
         put(0b11, 2);
         put(0b10, 2);
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('0');
         }
         let packed: Vec<u8> = bits

@@ -8,7 +8,7 @@
 //! False positives: none known; a chance match fails the sizes of the header tables.
 //! False negatives: headers damaged on purpose (some packers) that the Linux loader would still accept.
 //! A Linux kernel (it has the banner) is opened: `kernel-config`, `initramfs`. So is a self-decompressing
-//! one: `payload`.
+//! one, and a self-decompressing Cisco IOS: `payload`.
 
 use bytes::Bytes;
 use proofmark_model::Proof;
@@ -164,6 +164,9 @@ fn layout(data: &Bytes, budget: &Budget) -> Option<Layout> {
     let program = header.kind == 2;
     layout.later(move |budget, sink| {
         kernel::open(&region, budget, sink);
+        if cisco(&region, budget, sink) {
+            return;
+        }
         if program
             && !sink.attributes.contains_key("banner")
             && budget.work(region.len() as u64).is_ok()
@@ -172,6 +175,32 @@ fn layout(data: &Bytes, budget: &Budget) -> Option<Layout> {
         }
     });
     Some(layout)
+}
+
+/// Cisco IOS that decompresses itself: big-endian, and a PKZIP archive behind `FEEDFACE` and four words.
+/// The version stands in clear text in an earlier section.
+fn cisco(region: &Bytes, budget: &Budget, sink: &mut Sink<'_>) -> bool {
+    if region.get(5) != Some(&2) || budget.work(region.len() as u64).is_err() {
+        return false;
+    }
+    let archive = |at: &usize| {
+        at.checked_add(20).and_then(|at| read::slice(region, at, 4)) == Some(b"PK\x03\x04")
+    };
+    let Some(at) = memchr::memmem::find_iter(&region[..], b"\xFE\xED\xFA\xCE").find(archive) else {
+        return false;
+    };
+    sink.attribute("os", "cisco-ios");
+    const VERSION: &[u8] = b"CW_VERSION$";
+    let version = memchr::memmem::find(region, VERSION)
+        .and_then(|at| region.get(at.checked_add(VERSION.len())?..));
+    if let Some(text) =
+        version.and_then(|text| text.split(|b| *b == b'$').next()).filter(|t| t.len() < 100)
+    {
+        sink.attribute("version", String::from_utf8_lossy(text));
+    }
+    // Out of entries is recorded by the sink itself.
+    let _ = sink.entry(Entry::file("payload", Blob::Bytes(region.slice(at.saturating_add(20)..))));
+    true
 }
 
 /// A program that is mostly one compressed stream (`vmlinuz` of MIPS and PowerPC) has it as an entry.
@@ -249,6 +278,29 @@ mod tests {
         let file = from_debian("debian-installer-12-netboot-mipsel", path);
         let opened = open_whole(&FORMAT, &file);
         assert_eq!(opened.files(), ["payload"]);
+    }
+
+    /// Our own construction after the published scripts that unpack such images.
+    #[test]
+    fn a_cisco_image_has_its_archive() {
+        let mut file = b"\x7fELF\x01\x02\x01".to_vec();
+        file.resize(16, 0);
+        file.extend([0, 2, 0, 43, 0, 0, 0, 1]);
+        file.extend([0_u32, 52, 0, 0].iter().flat_map(|w| w.to_be_bytes()));
+        file.extend([0, 52, 0, 32, 0, 1, 0, 40, 0, 0, 0, 0]);
+        file.extend([1_u32, 84, 0, 0, 200, 200, 7, 4].iter().flat_map(|w| w.to_be_bytes()));
+        file.extend(b"CW_BEGIN$-$CW_VERSION$15.1(4)M$CW_END");
+        file.extend([0xFE, 0xED, 0xFA, 0xCE]);
+        file.extend([0; 16]);
+        file.extend(b"PK\x03\x04");
+        file.resize(284, 0x11);
+        let opened = open_whole(&FORMAT, &file);
+        assert_eq!(
+            (opened.attribute("os"), opened.attribute("version")),
+            ("cisco-ios", "15.1(4)M")
+        );
+        assert!(opened.content("payload").starts_with(b"PK\x03\x04"));
+        torture(&FORMAT, &file);
     }
 
     #[test]

@@ -21,11 +21,11 @@ use crate::{
 const START: &[u8] = b"IKCFG_ST";
 const END: &[u8] = b"IKCFG_ED";
 
-/// The banner, without the line feed.
+/// The banner, without the line feed: the last one, for recent kernels also hold one without a build number.
 #[must_use]
 pub fn banner(data: &[u8], budget: &Budget) -> Option<String> {
     budget.work(data.len() as u64).ok()?;
-    memmem::find_iter(data, b"Linux version ").find_map(|at| banner_at(data, at))
+    memmem::find_iter(data, b"Linux version ").filter_map(|at| banner_at(data, at)).last()
 }
 
 /// The banner if one stands at `at`: `Linux version 6.1.0 (builder) (compiler) #1 ...`, line feed, NUL.

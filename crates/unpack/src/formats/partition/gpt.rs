@@ -124,7 +124,7 @@ fn layout(disk: &Bytes, sector: u64, budget: &Budget) -> Option<Layout> {
     let primary = header(disk, 1, sector, budget);
     let backup_at = match &primary {
         Some(primary) => primary.backup,
-        None => (disk.len() as u64 / sector).checked_sub(1)?,
+        None => (disk.len() as u64).checked_div(sector)?.checked_sub(1)?,
     };
     let backup = (backup_at > 1).then(|| header(disk, backup_at, sector, budget)).flatten();
     let sound = |h: &&Header| h.table_right;

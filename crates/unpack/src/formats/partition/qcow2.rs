@@ -41,11 +41,11 @@ fn read_layout(data: &Bytes, budget: &Budget) -> Option<Layout> {
     if data.get(..4)? != b"QFI\xFB" || !matches!(version, 2 | 3) || !(9..=21).contains(&bits) {
         return None;
     }
-    let cluster = 1_u64 << bits;
+    let cluster = 1_u64.checked_shl(bits)?;
     let (l1_count, l1) = (word(36)?, long(40)?);
     let per_table = cluster / 8;
     let needed = size.div_ceil(cluster.checked_mul(per_table)?);
-    if u64::from(l1_count) < needed || l1_count > 1 << 22 || l1 % cluster != 0 {
+    if u64::from(l1_count) < needed || l1_count > 1 << 22 || !l1.is_multiple_of(cluster) {
         return None;
     }
     let zstd = version == 3 && long(72)? & 8 != 0;
@@ -103,19 +103,11 @@ fn read_layout(data: &Bytes, budget: &Budget) -> Option<Layout> {
             }
         }
     }
-    let short = end.checked_next_multiple_of(512)?;
     let declared = end.checked_next_multiple_of(cluster)?;
     // The last cluster need not be written out whole.
-    let declared = if declared > data.len() as u64
-        && end.saturating_sub(cluster) < data.len() as u64
-        && short >= data.len() as u64
-    {
-        data.len() as u64
-    } else if declared > data.len() as u64 && declared.saturating_sub(data.len() as u64) < cluster {
-        data.len() as u64
-    } else {
-        declared
-    };
+    let there = data.len() as u64;
+    let cut = declared > there && declared.saturating_sub(there) < cluster;
+    let declared = if cut { there } else { declared };
     let mut layout = Layout::new(data, declared, Proof::LengthsConsistent);
     layout.structure(0, layout.length);
     layout.attribute("block-size", cluster);

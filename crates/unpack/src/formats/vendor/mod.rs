@@ -9,6 +9,7 @@ pub mod dlink;
 pub mod huawei;
 pub mod mikrotik;
 pub mod onie;
+pub mod qnap;
 pub mod seama;
 pub mod technicolor;
 pub mod tplink;
@@ -32,6 +33,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &huawei::UPDATE_APP,
     &mikrotik::FORMAT,
     &onie::FORMAT,
+    &qnap::FORMAT,
     &seama::FORMAT,
     &technicolor::FORMAT,
     &tplink::FORMAT,

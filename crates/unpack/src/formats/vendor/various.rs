@@ -323,7 +323,7 @@ fn senao(data: &Bytes, budget: &Budget) -> Option<Layout> {
 /// Blobs `BABE` at eight offsets, an RSA signature behind them.
 fn hdr1(data: &Bytes, budget: &Budget) -> Option<Layout> {
     let signature = u64::from(read::le32(data, 4)?);
-    if data.get(..4)? != b"HDR1" || signature < 48 || signature > 1 << 29 {
+    if data.get(..4)? != b"HDR1" || !(48..=1 << 29).contains(&signature) {
         return None;
     }
     let mut parts = Vec::new();
