@@ -32,6 +32,8 @@ pub mod certificates;
 pub mod crypt;
 mod der;
 pub mod elf;
+#[cfg(test)]
+mod hostile;
 pub mod kernel;
 pub mod keys;
 pub mod notes;

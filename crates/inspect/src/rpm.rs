@@ -260,3 +260,54 @@ fn berkeley(bytes: &[u8], little: bool) -> Vec<Recorded> {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    const SPEC: &str = "Name: hello-router\nVersion: 1.2\nRelease: 3\nEpoch: 1\nSummary: x\nLicense: MIT\nBuildArch: noarch\n%description\nx\n%install\nmkdir -p %{buildroot}/usr/bin\necho x > %{buildroot}/usr/bin/hello\n%files\n/usr/bin/hello\n";
+
+    fn run(folder: &std::path::Path, line: &str) {
+        let out = Command::new("sh").arg("-c").arg(line).current_dir(folder).output().unwrap();
+        let error = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.success(), "{line}: {error}; install the package rpm");
+    }
+
+    #[test]
+    fn a_database_and_a_header_of_the_real_tool() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path();
+        std::fs::write(here.join("x.spec"), SPEC).unwrap();
+        run(here, "rpmbuild -bb --define \"_topdir $PWD/b\" --define \"_builddir $PWD\" x.spec");
+        run(here, "cp b/RPMS/noarch/*.rpm x.rpm && mkdir db");
+        run(
+            here,
+            "rpm --dbpath $PWD/db --define '_db_backend sqlite' -i --justdb --nodeps --noscripts x.rpm",
+        );
+        // The main header of a package has the form that ndb keeps whole.
+        for name in ["x.rpm", "db/rpmdb.sqlite"] {
+            let bytes = std::fs::read(here.join(name)).unwrap();
+            let found = read(&bytes);
+            assert_eq!(found.len(), 1, "{name}");
+            let p = &found[0].package;
+            assert_eq!(
+                (p.name.as_str(), p.version.as_str()),
+                ("hello-router", "1:1.2-3"),
+                "{name}"
+            );
+            assert_eq!(
+                (p.license.as_deref(), p.files.as_slice()),
+                (Some("MIT"), &["usr/bin/hello".to_owned()][..])
+            );
+            for i in 0..50 {
+                let _ = read(&bytes[..bytes.len() * i / 50]);
+                let mut damaged = bytes.clone();
+                let at = i * 6007 % damaged.len();
+                damaged[at] ^= 1 << (i % 8);
+                let _ = read(&damaged);
+            }
+        }
+    }
+}
