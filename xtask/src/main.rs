@@ -13,7 +13,10 @@ mod tidy;
 type Outcome = Result<(), String>;
 
 /// Name, what it does, and the function that does it with the remaining arguments.
-const CHORES: &[(&str, &str, fn(&[String]) -> Outcome)] = &[
+type Chore = (&'static str, &'static str, fn(&[String]) -> Outcome);
+
+/// All chores.
+const CHORES: &[Chore] = &[
     ("bench", "build a 40 MB gateway image and measure beside other tools", bench::run_all),
     ("formats", "write docs/formats.md from the formats themselves", formats::run),
     ("fuzz", "run fuzz targets: [--seconds N] [--list] [TARGET...]", fuzz::run),

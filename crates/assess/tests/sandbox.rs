@@ -2,6 +2,8 @@
 //! be undone, so every case runs in a process of its own: this test binary
 //! started again with the case's name.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{
     env, fs,
     net::{TcpListener, TcpStream},

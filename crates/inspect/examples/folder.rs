@@ -1,5 +1,7 @@
 //! Inspects a folder of this machine as if it were a root file system, and tells what each stage cost:
 //! `cargo run --release -p proofmark-inspect --example folder -- FOLDER [--json]`.
+
+#![allow(clippy::arithmetic_side_effects, reason = "counters of an example")]
 #![allow(
     clippy::print_stdout,
     clippy::unwrap_used,

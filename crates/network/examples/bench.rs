@@ -32,7 +32,7 @@ fn main() {
     );
     let start = Instant::now();
     let watch = |x: &Progress<'_>| {
-        if x.done % 64 == 0 || x.stage == "search" {
+        if x.done.is_multiple_of(64) || x.stage == "search" {
             println!(
                 "{:7.2} s  {:7} {:4}/{:4}  cost {:?} bound {:?} gap {:?}",
                 start.elapsed().as_secs_f64(),

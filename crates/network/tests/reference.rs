@@ -3,6 +3,8 @@
 //!
 //! The data lies in `../shared/data/network` beside the repository, or where `PROOFMARK_DATA` says.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 
 use proofmark_model::Verdict;

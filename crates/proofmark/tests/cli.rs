@@ -1,5 +1,7 @@
 //! The program as a user meets it: arguments, statuses, sentences, files.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{
     fs,
     io::Write as _,
@@ -162,14 +164,9 @@ fn every_locator_that_ls_prints_can_be_shown() {
     let mut shown = 0;
     for line in text(&listed.stdout).lines() {
         let a: proofmark_model::Artifact = serde_json::from_str(line).unwrap();
-        if a.sha256.is_some() {
+        if let Some(digest) = a.sha256 {
             let out = run(&["show", image, &a.locator.to_string(), "--raw"]);
-            assert_eq!(
-                proofmark_model::Digest::of(&out.stdout),
-                a.sha256.unwrap(),
-                "{}",
-                a.locator
-            );
+            assert_eq!(proofmark_model::Digest::of(&out.stdout), digest, "{}", a.locator);
             shown += 1;
         }
     }

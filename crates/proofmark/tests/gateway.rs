@@ -1,5 +1,7 @@
 //! The sample gateway, from its sources to the verdicts: everything planted is found, and nothing else.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::{collections::BTreeSet, fs, process::Command};
 
 use proofmark_model::{Assessment, Verdict};

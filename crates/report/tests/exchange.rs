@@ -1,5 +1,7 @@
 //! What other programs read: SARIF, CycloneDX, CSV, JSON.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use proofmark_model::{Assessment, Verdict};

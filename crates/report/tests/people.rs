@@ -1,5 +1,7 @@
 //! What people read: the terminal's screen and the HTML file.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use proofmark_report::{html, json, terminal};
@@ -177,7 +179,7 @@ fn base64(bytes: &[u8]) -> String {
             alphabet[n]
         })
         .collect();
-    while out.len() % 4 != 0 {
+    while !out.len().is_multiple_of(4) {
         out.push('=');
     }
     out

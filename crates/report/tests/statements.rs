@@ -1,5 +1,7 @@
 //! SPDX and VEX: what is written follows the schemas, and what is read is what was written.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use proofmark_model::Digest;

@@ -1,8 +1,7 @@
 //! Pages that are made of code, or quote it, say what the code says.
 
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::arithmetic_side_effects)]
 
-#[allow(dead_code)]
 mod toybox;
 
 use std::{fs, path::Path};

@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects
@@ -110,7 +111,7 @@ impl Writer {
             Kind::Char(..) => 5,
             Kind::Fifo => 6,
             Kind::Socket => 7,
-            Kind::Hardlink(_) => unreachable!(),
+            Kind::Hardlink(_) => panic!("a hard link has no content of its own"),
         };
         self.count += 1;
         let (mode, mtime, number) =

@@ -345,7 +345,6 @@ mod tests {
 
     fn simple_path_through(
         g: &Graph,
-        v: u32,
         at: u32,
         seen: &mut Vec<bool>,
         hit: bool,
@@ -360,7 +359,7 @@ mod tests {
         let found = g
             .neighbours(at)
             .iter()
-            .any(|&(w, _)| !seen[w as usize] && simple_path_through(g, v, w, seen, hit, mark));
+            .any(|&(w, _)| !seen[w as usize] && simple_path_through(g, w, seen, hit, mark));
         seen[at as usize] = false;
         found
     }
@@ -397,7 +396,6 @@ mod tests {
                         );
                         let path = simple_path_through(
                             &g,
-                            v,
                             u,
                             &mut vec![false; n as usize],
                             false,

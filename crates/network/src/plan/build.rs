@@ -190,7 +190,10 @@ impl Program {
         if setup.periods == 0 || setup.periods > MAX_PERIODS || setup.months < 1 {
             return bad("periods", "between 1 and 16 periods of at least one month");
         }
-        if setup.budget.iter().any(|x| x.is_nan() || *x < 0.0) || !(setup.crews >= 0.0) {
+        if setup.budget.iter().any(|x| x.is_nan() || *x < 0.0)
+            || setup.crews.is_nan()
+            || setup.crews < 0.0
+        {
             return bad("budget and crews", "must not be negative");
         }
         if !setup.budget.is_empty()

@@ -200,7 +200,7 @@ impl Run<'_, '_> {
         if let Some(start) = &o.start {
             // A plan that is given brings its own dates.
             let search = Search::new(self.m, self.dates_of(start, &dates[0].1));
-            let s = search.from_plan(start);
+            let s = search.state_of(start);
             self.offer(&search, &s);
             dates.push((self.bound, search.dates.clone()));
         }
@@ -213,7 +213,7 @@ impl Run<'_, '_> {
                 let mut work = Work::default();
                 let mut s = search.construct(&prices, &mut work);
                 if let Some(start) = &o.start {
-                    let given = search.from_plan(start);
+                    let given = search.state_of(start);
                     if search.score(&given) < search.score(&s) {
                         s = given;
                     }

@@ -169,7 +169,7 @@ impl<'m, 'a> Search<'m, 'a> {
     }
 
     /// A given plan; decisions that are not allowed are left out.
-    pub fn from_plan(&self, plan: &[Decision]) -> State {
+    pub fn state_of(&self, plan: &[Decision]) -> State {
         let mut s = self.nothing();
         for (j, d) in plan.iter().enumerate().take(s.column.len()) {
             if let Some((c, when)) = d {

@@ -29,10 +29,10 @@ pub fn run(args: &Assay, no_sandbox: bool) -> Result<ExitCode, Failure> {
     let cache = if args.no_cache { None } else { cache_folder() };
     // Folders that are written to must exist before the sandbox closes over them.
     let mut write = Vec::new();
-    if let Some(folder) = &cache {
-        if fs::create_dir_all(folder).is_ok() {
-            write.push(folder.clone());
-        }
+    if let Some(folder) = &cache
+        && fs::create_dir_all(folder).is_ok()
+    {
+        write.push(folder.clone());
     }
     if let Some(out) = &args.out {
         fs::create_dir_all(out).map_err(|e| Failure::output(out, &e))?;

@@ -101,10 +101,10 @@ fn executable(i: usize, path: &str) -> Executable {
         libc: "musl".into(),
         needed: vec!["libc.so".into()],
         soname: library.then(|| path.rsplit('/').next().unwrap_or_default().into()),
-        stripped: i % 9 != 0,
-        debug_info: i % 40 == 0,
-        position_independent: if library { Tri::Yes } else { tri(i % 3 != 0) },
-        non_executable_stack: tri(i % 11 != 0),
+        stripped: !i.is_multiple_of(9),
+        debug_info: i.is_multiple_of(40),
+        position_independent: if library { Tri::Yes } else { tri(!i.is_multiple_of(3)) },
+        non_executable_stack: tri(!i.is_multiple_of(11)),
         relro: ["full", "partial", "none", "full", "full"][i % 5].into(),
         stack_protector: match i % 7 {
             0 => Tri::No,
@@ -116,7 +116,7 @@ fn executable(i: usize, path: &str) -> Executable {
             1 => Tri::NotApplicable("the C library has no fortified functions".into()),
             _ => Tri::Yes,
         },
-        no_writable_code: tri(i % 50 != 0),
+        no_writable_code: tri(!i.is_multiple_of(50)),
         no_text_relocations: Tri::Yes,
         rpath: None,
         runpath: None,
@@ -128,7 +128,7 @@ fn executable(i: usize, path: &str) -> Executable {
         owner: None,
         started: tri(i % 6 == 1),
         network_facing: tri(i % 6 == 1),
-        privileged: i % 23 == 0,
+        privileged: i.is_multiple_of(23),
     }
 }
 

@@ -305,13 +305,13 @@ impl Fse {
             let count = value - 1;
             remaining -= count.abs();
             counts.push(count as i16);
-            while count == 0 {
+            // After a zero, pairs of bits say how many more follow; three of them mean that another pair does.
+            let mut more = count == 0;
+            while more {
                 let skip = peek(at, 2);
                 at += 2;
                 counts.extend(std::iter::repeat_n(0, skip as usize));
-                if skip < 3 || counts.len() > symbols {
-                    break;
-                }
+                more = skip == 3 && counts.len() <= symbols;
             }
             while remaining > 0 && remaining < threshold {
                 bits -= 1;

@@ -102,9 +102,11 @@ impl Inode {
         const INDEXES: u32 = 0x20;
         let bits = fs.block_bits.saturating_add(self.start & 31).min(63);
         let chunk = 1u64.checked_shl(bits).unwrap_or(u64::MAX);
-        let width = if self.start & INDEXES != 0 { 8 } else { 4 };
-        let at = read::index(self.behind().saturating_add(width - 1) & !(width - 1))
-            .unwrap_or(usize::MAX);
+        let width: u64 = if self.start & INDEXES != 0 { 8 } else { 4 };
+        let at = read::index(
+            self.behind().saturating_add(width.saturating_sub(1)) & !width.saturating_sub(1),
+        )
+        .unwrap_or(usize::MAX);
         let list = fs.image.get(at..).unwrap_or_default().chunks_exact(width as usize);
         for (i, entry) in (0..self.size.div_ceil(chunk)).zip(list) {
             budget.work(width)?;
