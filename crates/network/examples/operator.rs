@@ -84,15 +84,8 @@ fn main() -> Result<(), Error> {
         }
         "demo" => {
             let at = Instant::now();
-            let c =
-                commands::scenarios(&world, &commands::archetypes()?, &setup, &options, &watch)?;
-            for x in &c.columns {
-                println!(
-                    "  {} {:?} cost {:.0} bound {:.0} exposure {:?}",
-                    x.policy, x.status, x.cost.0, x.cost.1, x.exposure
-                );
-            }
-            files::write_all(Path::new(&get(2)), &commands::scenario_files(&world, &c, &[])?)?;
+            let made = commands::demo(&input, &setup, &options, &watch)?;
+            files::write_all(Path::new(&get(2)), &made)?;
             println!("{:.2} s scenarios", at.elapsed().as_secs_f64());
         }
         file => {

@@ -374,6 +374,45 @@ pub fn scenario_files(
     Ok(out)
 }
 
+/// Verdicts for the products of the example operator, made up: no real product is meant.
+const DEMO_VERDICTS: &str = include_str!("../samples/example-verdicts.csv");
+
+/// Everything at once on the example operator (or any inventory with its product names): the four
+/// archetypes side by side, and the frontier without any rule. Returns the files.
+///
+/// # Errors
+/// See [`plan`].
+pub fn demo(
+    input: &Input,
+    setup: &Setup,
+    options: &plan::Options,
+    watch: &dyn Watch,
+) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let mut world = World::load(input)?;
+    if input.evidence.is_none() {
+        let mut problems = Problems::default();
+        world.evidence.add_table(
+            "example-verdicts.csv",
+            DEMO_VERDICTS.as_bytes(),
+            &mut problems,
+        )?;
+        world.status = world.evidence.statuses(world.inventory(), &world.requirements);
+    }
+    let policies = archetypes()?;
+    let compared = scenarios(&world, &policies, setup, options, watch)?;
+    let quick = plan::Options {
+        gap: 5e-3,
+        rounds: 2,
+        bound_steps: 300,
+        moves: options.moves / 3,
+        ..options.clone()
+    };
+    let free =
+        Policy { id: "no rule".into(), ..policies.into_iter().last().ok_or(Error::Stopped)? };
+    let points = frontier(&world, &free, setup, 12, &quick, watch)?;
+    scenario_files(&world, &compared, &points)
+}
+
 /// The four archetypes that come with the product.
 ///
 /// # Errors

@@ -68,9 +68,14 @@ impl Evidence {
         let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
         let index = folder.join("assessments.csv");
         if index.is_file() {
-            rows(&index, &["file", "device_type", "platform"], |_, f| {
-                named.insert(f[0].clone(), (f[1].clone(), f[2].clone()));
-            })?;
+            rows(
+                "assessments.csv",
+                &files::read(&index, files::MAX_INPUT)?,
+                &["file", "device_type", "platform"],
+                |_, f| {
+                    named.insert(f[0].clone(), (f[1].clone(), f[2].clone()));
+                },
+            )?;
         }
         let mut list = Vec::new();
         json_files(folder, 3, &mut list)?;
@@ -177,8 +182,23 @@ impl Evidence {
 
     fn verdict_table(&mut self, path: &Path, problems: &mut Problems) -> Result<(), Error> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.add_table(&name, &files::read(path, files::MAX_INPUT)?, problems)
+    }
+
+    /// Adds a table of verdicts; see [`Evidence::load`] for its columns. A component with a leading
+    /// `!` has an open vulnerability.
+    ///
+    /// # Errors
+    /// The column `device_type` is missing.
+    pub fn add_table(
+        &mut self,
+        name: &str,
+        bytes: &[u8],
+        problems: &mut Problems,
+    ) -> Result<(), Error> {
         rows(
-            path,
+            name,
+            bytes,
             &["device_type", "platform", "requirement", "verdict", "evidence", "components"],
             |line, f| {
                 let verdict = match f[3].to_lowercase().as_str() {
@@ -187,14 +207,14 @@ impl Evidence {
                     "unknown" | "inconclusive" | "" => Some(Verdict::Inconclusive),
                     "not-applicable" | "n/a" => Some(Verdict::NotApplicable),
                     other => {
-                        problems.add(&name, line, "verdict", Gravity::Error,
+                        problems.add(name, line, "verdict", Gravity::Error,
                         format!("{other:?} is not pass, fail, unknown or not-applicable; the row was left out"));
                         None
                     }
                 };
                 if f[0].is_empty() {
                     problems.add(
-                        &name,
+                        name,
                         line,
                         "device_type",
                         Gravity::Error,
@@ -284,19 +304,20 @@ fn json_files(folder: &Path, depth: u8, out: &mut Vec<std::path::PathBuf>) -> Re
 }
 
 /// Calls `each` with the line and the named columns of every row; absent columns are empty.
-fn rows(path: &Path, columns: &[&str], mut each: impl FnMut(u64, &[String])) -> Result<(), Error> {
-    let bytes = files::read(path, files::MAX_INPUT)?;
-    let mut reader = Reader::new(&bytes);
+fn rows(
+    name: &str,
+    bytes: &[u8],
+    columns: &[&str],
+    mut each: impl FnMut(u64, &[String]),
+) -> Result<(), Error> {
+    let mut reader = Reader::new(bytes);
     let mut fields = Vec::new();
     reader.next_into(&mut fields);
     let header: Vec<String> = fields.iter().map(|h| tables::column(h)).collect();
     let at: Vec<Option<usize>> =
         columns.iter().map(|c| header.iter().position(|h| h == c)).collect();
     if at.first() == Some(&None) {
-        return Err(Error::format(
-            path.display().to_string(),
-            format!("column {} is missing", columns[0]),
-        ));
+        return Err(Error::format(name, format!("column {} is missing", columns[0])));
     }
     while let Some(line) = reader.next_into(&mut fields) {
         let row: Vec<String> = at

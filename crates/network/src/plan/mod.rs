@@ -58,7 +58,7 @@ impl Default for Options {
             rounds: 12,
             moves: 4000,
             chains: 2,
-            nodes: 2_000_000,
+            nodes: 200_000,
             start: None,
         }
     }

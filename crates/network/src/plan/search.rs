@@ -696,7 +696,7 @@ impl<'m, 'a> Search<'m, 'a> {
                 }
             }
             list.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-            let mut done: Vec<u32> = Vec::new();
+            let mut done = std::collections::BTreeSet::new();
             for (_, j, column) in list {
                 if excess(s) <= 0.0 {
                     break;
@@ -711,9 +711,7 @@ impl<'m, 'a> Search<'m, 'a> {
                     self.set(s, j as usize, old);
                 } else {
                     w.journal.push((j, old));
-                    if done.len() < 4096 {
-                        done.push(j);
-                    }
+                    done.insert(j);
                 }
             }
         }
