@@ -10,6 +10,8 @@
 
 #![allow(clippy::missing_panics_doc, reason = "panicking is what a target is for")]
 
+pub mod seeds;
+
 use std::{
     collections::BTreeSet,
     hash::{DefaultHasher, Hash, Hasher},

@@ -6,7 +6,6 @@
 #![allow(clippy::print_stdout, clippy::exit, reason = "a tool of the repository")]
 
 mod mutate;
-mod seeds;
 
 use std::{
     collections::BTreeSet,
@@ -19,7 +18,7 @@ use std::{
 };
 
 use mutate::Random;
-use proofmark_fuzz::{Target, targets};
+use proofmark_fuzz::{Target, seeds, targets};
 use proofmark_model::Digest;
 
 /// A run of a target that takes longer is a failure.
@@ -77,7 +76,17 @@ fn main() -> ExitCode {
         println!("no target {unknown}; --list names them");
         return ExitCode::from(2);
     }
-    let made = seeds::made();
+    let made = match seeds::made() {
+        Ok(made) => made,
+        Err(e) => {
+            println!("seeds could not be made: {e}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if !made.missing.is_empty() {
+        let packages: Vec<_> = made.missing.iter().copied().collect();
+        println!("no seeds from these Debian packages: {}", packages.join(" "));
+    }
     let watch = Watch::start(arguments.corpus.join("failures"));
     let mut failed = false;
     println!(
@@ -91,8 +100,10 @@ fn main() -> ExitCode {
         let mut inputs = target.seeds.clone();
         let id = target.name.strip_prefix("format-");
         match id {
-            Some(id) => inputs.extend(made.get(id).cloned().unwrap_or_default()),
-            None if target.name == "engine" => inputs.extend(made.values().flatten().cloned()),
+            Some(id) => inputs.extend(made.images.get(id).cloned().unwrap_or_default()),
+            None if target.name == "engine" => {
+                inputs.extend(made.images.values().flatten().cloned())
+            }
             None => {}
         }
         inputs.extend(stored(&arguments.corpus.join(&target.name)));
