@@ -34,6 +34,9 @@ pub enum Command {
     Explain(Explain),
     /// Shows sandbox, budgets, cache and freshness of data.
     Doctor,
+    /// The network half: inventory, exposure, compliance, plans.
+    #[command(subcommand)]
+    Network(Network),
     /// Writes man page and completions into a folder.
     #[command(name = "__install", hide = true)]
     Install {
@@ -133,6 +136,145 @@ pub struct Unpack {
 pub struct Explain {
     /// Id, such as ACC-01; without it all are listed.
     pub id: Option<String>,
+}
+
+/// `proofmark network`.
+#[derive(Debug, Subcommand)]
+pub enum Network {
+    /// Reads an inventory and says what is wrong with it, by file, row and column.
+    Check {
+        /// Folder with sites, devices, links and protected places (CSV, gzip or Excel), or a GeoJSON or GML file.
+        inventory: PathBuf,
+        /// Folder to write check.json into, instead of printing it.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Measures exposure: what traffic and which customers pass equipment that fails a requirement.
+    Exposure {
+        /// The network.
+        #[command(flatten)]
+        world: NetworkWorld,
+        /// Folder to write exposure.json into, instead of printing it.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Shows compliance with policies, by rule and date.
+    Comply {
+        /// The network.
+        #[command(flatten)]
+        world: NetworkWorld,
+        /// Policy: an archetype's id or a TOML file; without it the four archetypes.
+        #[arg(long, value_name = "FILE|ID")]
+        policy: Vec<String>,
+        /// Day to look at; without it the start and each rule's date.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        on: Vec<String>,
+        /// Folder to write compliance.json into, instead of printing it.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Plans replacement, update or mitigation in phases, with a proven lower bound.
+    Plan {
+        /// The network.
+        #[command(flatten)]
+        world: NetworkWorld,
+        /// Policy: an archetype's id or a TOML file.
+        #[arg(long, value_name = "FILE|ID")]
+        policy: String,
+        /// Means and search.
+        #[command(flatten)]
+        plan: NetworkPlan,
+        /// A former plan.json to go on from.
+        #[arg(long, value_name = "FILE")]
+        resume: Option<PathBuf>,
+        /// Folder for plan.json, plan.csv and report.html.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Cost against exposure, with the band that the gap allows.
+    Frontier {
+        /// The network.
+        #[command(flatten)]
+        world: NetworkWorld,
+        /// Policy that holds at every point.
+        #[arg(long, value_name = "FILE|ID", default_value = "archetype.none")]
+        policy: String,
+        /// Means and search.
+        #[command(flatten)]
+        plan: NetworkPlan,
+        /// Number of points.
+        #[arg(long, value_name = "N", default_value_t = 12)]
+        points: usize,
+        /// Folder to write frontier.json into, instead of printing it.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Policies side by side on one page; without names the four archetypes.
+    Scenarios {
+        /// The network.
+        #[command(flatten)]
+        world: NetworkWorld,
+        /// Policies: archetypes' ids or TOML files.
+        #[arg(long = "policy", value_name = "FILE|ID")]
+        policies: Vec<String>,
+        /// Means and search.
+        #[command(flatten)]
+        plan: NetworkPlan,
+        /// Folder for scenarios.json, report.html and each plan.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+}
+
+/// A network with its evidence.
+#[derive(Debug, Args)]
+pub struct NetworkWorld {
+    /// Folder with sites, devices, links and protected places.
+    pub inventory: PathBuf,
+    /// Folder of assessments, or a verdicts.csv; without it every device is unknown.
+    #[arg(long, value_name = "DIR|FILE")]
+    pub evidence: Option<PathBuf>,
+    /// Requirement that counts; without it all that have a verdict. May be given several times.
+    #[arg(long, value_name = "ID")]
+    pub requirement: Vec<String>,
+    /// Vendor on your own list of designated equipment. Without a list, what fails is designated.
+    #[arg(long, value_name = "NAME")]
+    pub vendor: Vec<String>,
+    /// Product on your own list of designated equipment.
+    #[arg(long, value_name = "NAME")]
+    pub product: Vec<String>,
+    /// First day of the plan.
+    #[arg(long, value_name = "YYYY-MM-DD", default_value = "2027-01-01")]
+    pub start: String,
+    /// File that overrides cost items. May be given several times.
+    #[arg(long, value_name = "FILE")]
+    pub costs: Vec<PathBuf>,
+}
+
+/// Means of a plan, and how long to search.
+#[derive(Debug, Args)]
+pub struct NetworkPlan {
+    /// Periods of a year each.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub periods: usize,
+    /// Money in each period, one number for all or one for each, separated by commas; without it no limit.
+    #[arg(long, value_name = "MONEY", value_delimiter = ',')]
+    pub budget: Vec<f64>,
+    /// Crews in the whole network.
+    #[arg(long, value_name = "N", default_value_t = 80.0)]
+    pub crews: f64,
+    /// Counts equipment without evidence as failing.
+    #[arg(long)]
+    pub unknown_fails: bool,
+    /// Stops when the plan is proven to be at most this share above the best.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.005)]
+    pub gap: f64,
+    /// Seed of the search; the same seed gives the same plan.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Stops after so many seconds with the best plan so far.
+    #[arg(long, value_name = "SECONDS")]
+    pub max_time: Option<u64>,
 }
 
 /// How much work may be done.

@@ -20,6 +20,8 @@ pub enum Code {
     Worker,
     /// An id is not known.
     Unknown,
+    /// An inventory, a policy or a plan is wrong.
+    Network,
     /// A value of an argument is wrong; ends with status 2.
     Argument,
 }
@@ -35,6 +37,7 @@ impl Code {
             Self::Sandbox => "E105",
             Self::Worker => "E106",
             Self::Unknown => "E107",
+            Self::Network => "E108",
             Self::Argument => "E201",
         }
     }

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod explain;
 pub mod install;
 pub mod ls;
+pub mod network;
 pub mod show;
 pub mod unpack;
 
