@@ -71,9 +71,8 @@ fn work(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Ls(args) => commands::ls::run(args, cli.no_sandbox),
         Command::Show(args) => commands::show::run(args, cli.no_sandbox),
         Command::Unpack(args) => commands::unpack::run(args, cli.no_sandbox),
-        Command::Explain(_)
-        | Command::Doctor
-        | Command::Network(_)
-        | Command::Install { .. } => lead(cli),
+        Command::Explain(_) | Command::Doctor | Command::Network(_) | Command::Install { .. } => {
+            lead(cli)
+        }
     }
 }

@@ -394,13 +394,8 @@ mod tests {
                             below[u as usize], !left[u as usize],
                             "case {case}: {v} over {u}"
                         );
-                        let path = simple_path_through(
-                            &g,
-                            u,
-                            &mut vec![false; n as usize],
-                            false,
-                            &mark,
-                        );
+                        let path =
+                            simple_path_through(&g, u, &mut vec![false; n as usize], false, &mark);
                         assert_eq!(around[u as usize], path, "case {case}: {v} around {u}");
                     }
                 }

@@ -52,7 +52,14 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
             let policy = one(policy)?;
             let world = load(world)?;
             let eye = Eye::new(plan.max_time);
-            let done = network::plan(&world, &policy, &setup(plan), &options(plan), resume.as_deref(), &eye);
+            let done = network::plan(
+                &world,
+                &policy,
+                &setup(plan),
+                &options(plan),
+                resume.as_deref(),
+                &eye,
+            );
             eye.clear();
             let planned = done.map_err(wrong)?;
             let d = &planned.document;
@@ -73,7 +80,8 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
             let policy = one(policy)?;
             let eye = Eye::new(plan.max_time);
             let world = load(world)?;
-            let done = network::frontier(&world, &policy, &setup(plan), *points, &options(plan), &eye);
+            let done =
+                network::frontier(&world, &policy, &setup(plan), *points, &options(plan), &eye);
             eye.clear();
             give(out.as_deref(), "frontier.json", &done.map_err(wrong)?)
         }
@@ -138,7 +146,8 @@ fn one(name: &str) -> Result<Policy, Failure> {
     if Path::new(name).exists() {
         return Policy::load(Path::new(name)).map_err(wrong);
     }
-    let message = format!("{name}: neither a policy of this program ({}) nor a file", ids.join(", "));
+    let message =
+        format!("{name}: neither a policy of this program ({}) nor a file", ids.join(", "));
     Err(Failure::new(Code::Network, message))
 }
 
@@ -196,7 +205,8 @@ impl Eye {
         let flag = Arc::clone(&stop);
         // Without a handler Ctrl-C ends the program at once: nothing is written then.
         let _ = ctrlc::set_handler(move || flag.store(true, Ordering::SeqCst));
-        let bar = if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let bar =
+            if io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{bar:30} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let end = seconds.map(|s| Instant::now() + Duration::from_secs(s));
@@ -212,7 +222,8 @@ impl Watch for Eye {
     fn tell(&self, p: &Progress<'_>) -> Go {
         self.bar.set_length(p.of);
         self.bar.set_position(p.done);
-        let part = |name: &str, v: Option<f64>| v.map(|v| format!(", {name} {v:.0}")).unwrap_or_default();
+        let part =
+            |name: &str, v: Option<f64>| v.map(|v| format!(", {name} {v:.0}")).unwrap_or_default();
         let gap = p.gap().map(|g| format!(", gap {:.2} %", 100.0 * g)).unwrap_or_default();
         let (best, bound) = (part("best", p.incumbent), part("bound", p.bound));
         self.bar.set_message(format!("{}{best}{bound}{gap}", p.stage));
@@ -220,4 +231,3 @@ impl Watch for Eye {
         if late || self.stop.load(Ordering::SeqCst) { Go::Stop } else { Go::On }
     }
 }
-
