@@ -112,3 +112,49 @@ fn unknown_devices_make_intervals() {
     assert_eq!((own.low, own.high), (0.0, 1.0));
     assert_eq!(x.devices, [0, 0, 53_630]);
 }
+
+#[test]
+fn netbox_dump_is_an_inventory() {
+    let file = data().join("../netbox-demo-v3.6.json.gz");
+    let loaded = inventory::load(&file, &inventory::Options::default()).unwrap();
+    let inv = &loaded.inventory;
+    assert_eq!((inv.sites.len(), inv.devices.len()), (24, 72));
+    assert!(inv.devices.iter().all(|d| d.vendor.is_some() && d.product.is_some()));
+}
+
+#[test]
+fn bad_rows_are_named_and_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    put(
+        "sites.csv",
+        "Name;Latitude;Longitude;cf_traffic_gb_day\nA;50,5;10;7\nB;95;10;x\nA;1;1;1\n;1;1;1\nC;;;\n",
+    );
+    put(
+        "devices.csv",
+        "name,site,manufacturer,type,platform,cf_segment\n\
+         d1,A,Acme Inc.,X1,1.0,ran\nd2,B,ACME,X1,,moon\nd3,nowhere,Acme,X1,1.0,ran\nd1,A,Acme,X1,1.0,ran\nd4,C,acme,X-1,1.0,ran\n",
+    );
+    put("links.csv", "side_a_site,side_b_site\nA,B\nA,Z\n");
+    let l = inventory::load(dir.path(), &inventory::Options::default()).unwrap();
+    assert_eq!(
+        (l.inventory.sites.len(), l.inventory.devices.len(), l.inventory.links.len()),
+        (3, 3, 1)
+    );
+    let has = |file: &str, row: u64, column: &str| {
+        l.problems.list.iter().any(|p| p.file == file && p.row == row && p.column == column)
+    };
+    assert!(has("sites.csv", 3, "latitude") && has("sites.csv", 3, "cf_traffic_gb_day"));
+    assert!(has("sites.csv", 4, "name") && has("sites.csv", 5, "name"));
+    assert!(has("devices.csv", 4, "site") && has("devices.csv", 5, "name"));
+    assert!(has("devices.csv", 3, "cf_segment") && has("devices.csv", 3, "platform"));
+    assert!(has("links.csv", 3, "side_b_site"));
+    // All three spellings of the vendor and both of the product are one, and it is said so.
+    let names: std::collections::BTreeSet<_> =
+        l.inventory.devices.iter().map(|d| d.vendor).collect();
+    assert_eq!(names.len(), 1);
+    assert!(
+        l.aliases.iter().any(|a| a.kind == "vendor")
+            && l.aliases.iter().any(|a| a.kind == "product")
+    );
+}

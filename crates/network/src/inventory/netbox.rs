@@ -59,6 +59,7 @@ pub fn dump(file: &str, bytes: &[u8], out: &mut Loaded) -> Result<(), Error> {
     let mut index = Index::default();
     rows.read(Kind::Sites, file, &mut index, out);
 
+    let mut seen = std::collections::BTreeSet::new();
     for (pk, f) in of("dcim.device") {
         let kind = f
             .get("device_type")
@@ -66,8 +67,17 @@ pub fn dump(file: &str, bytes: &[u8], out: &mut Loaded) -> Result<(), Error> {
             .and_then(|k| of("dcim.devicetype").get(&k));
         rows.start(*pk);
         let own = text(f.get("name"));
-        // NetBox allows devices without a name.
-        rows.put("name", if own.is_empty() { format!("device {pk}") } else { own });
+        // NetBox allows devices without a name, and the same name at two sites.
+        let unnamed = own.is_empty();
+        let taken = !unnamed && !seen.insert(own.clone());
+        rows.put(
+            "name",
+            match (unnamed, taken) {
+                (true, _) => format!("device {pk}"),
+                (_, true) => format!("{own} [{pk}]"),
+                _ => own,
+            },
+        );
         rows.put("site", name("dcim.site", f.get("site"), "name"));
         rows.put("role", name("dcim.devicerole", f.get("device_role").or(f.get("role")), "name"));
         rows.put(

@@ -57,18 +57,13 @@ impl Column {
             c.segment == crate::inventory::Segment::Ran
                 && c.weight == crate::exposure::Weight::Traffic
         });
-        let compliant = d
-            .compliance
-            .iter()
-            .map(|a| a.on)
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .find(|on| {
-                d.compliance
-                    .iter()
-                    .filter(|a| a.on == *on)
-                    .all(|a| a.kept == crate::evidence::Status::Pass)
-            });
+        let dates: std::collections::BTreeSet<_> =
+            std::iter::once(d.start).chain(d.compliance.iter().map(|a| a.on)).collect();
+        let kept = |on: &crate::date::Date| {
+            let mut then = d.compliance.iter().filter(|a| a.on == *on);
+            then.all(|a| a.kept == crate::evidence::Status::Pass)
+        };
+        let compliant = dates.into_iter().find(kept);
         Self {
             policy: d.policy.clone(),
             status: d.status,
