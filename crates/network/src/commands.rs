@@ -287,7 +287,7 @@ pub fn plan_files(world: &World, planned: &Planned) -> Result<Vec<(String, Vec<u
 /// The frontier of cost and exposure under a policy.
 ///
 /// # Errors
-/// See [`plan`].
+/// See [`plan()`].
 pub fn frontier(
     world: &World,
     policy: &Policy,
@@ -315,7 +315,7 @@ pub struct Compared {
 /// Plans under several policies and compares them.
 ///
 /// # Errors
-/// See [`plan`].
+/// See [`plan()`].
 pub fn scenarios(
     world: &World,
     policies: &[Policy],
@@ -381,7 +381,7 @@ const DEMO_VERDICTS: &str = include_str!("../samples/example-verdicts.csv");
 /// archetypes side by side, and the frontier without any rule. Returns the files.
 ///
 /// # Errors
-/// See [`plan`].
+/// See [`plan()`].
 pub fn demo(
     input: &Input,
     setup: &Setup,

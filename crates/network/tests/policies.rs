@@ -1,6 +1,8 @@
 //! Every policy of the catalogue against a network where everything is designated and one where
 //! nothing is; and plans on a small operator, from policy to compliance.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

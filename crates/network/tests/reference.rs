@@ -3,7 +3,12 @@
 //!
 //! The data lies in `../shared/data/network` beside the repository, or where `PROOFMARK_DATA` says.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking, and says what it skips"
+)]
 
 use std::path::PathBuf;
 

@@ -6,7 +6,7 @@
 //! content --scan--> magics --probe--> candidates --cover--> regions + gaps --open--> entries --> contents ...
 //! ```
 //!
-//! [`format`] says what a format must offer; [`formats`] holds one file per
+//! [`mod@format`] says what a format must offer; [`formats`] holds one file per
 //! format; [`codec`] holds decoders that several formats share. [`scan`] finds what formats claim,
 //! [`cover`] chooses among the claims, [`engine`] goes as deep as it goes. Nothing here
 //! knows facts, rules or output.
@@ -33,7 +33,7 @@
 //! * [`Input::open`] maps a file or names a folder; [`Input::bytes`] takes what is in memory.
 //! * [`unpack`] never fails: what could not be read is a problem on its artifact. An [`Observer`] sees
 //!   each content while it is in memory.
-//! * [`locate`] opens what one locator names; [`extract`] writes files to disk, confined.
+//! * [`locate()`] opens what one locator names; [`extract()`] writes files to disk, confined.
 //! * [`Limits`] bound all of it.
 //!
 //! The entry points named here are stable; modules are public for those who add formats.

@@ -5,7 +5,7 @@
 //! seen in the image. The file works without JavaScript (sections are `<details>`, charts carry titles and
 //! links); the script adds filters, copy buttons and the names of regions under the pointer.
 //!
-//! Safety: every text of the image passes [`Markup::text`]; the content security policy allows exactly the one
+//! Safety: every text of the image passes `Markup::text`; the content security policy allows exactly the one
 //! style sheet and the one script that are in this crate, by their digests, and nothing from anywhere else.
 //!
 //! Size: each section has a budget of bytes. What does not fit is counted, and the reader is sent to
