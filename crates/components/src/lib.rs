@@ -1,0 +1,1 @@
+//! Which programs and libraries a content is or contains, by evidence in its bytes.
