@@ -66,19 +66,37 @@ fn recalled(cached: &[u8]) -> Option<Notes> {
     if cached.is_empty() { Some(Notes::default()) } else { serde_json::from_slice(cached).ok() }
 }
 
+impl Notebook<'_> {
+    /// Whether a key is not in the notebook yet; it is from then on, and the caller's to fill.
+    fn take(&self, key: Key) -> bool {
+        match self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner).entry(key) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(None);
+                true
+            }
+        }
+    }
+
+    fn fill(&self, key: Key, notes: Notes) {
+        let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
+        shard.insert(key, Some(Arc::new(notes)));
+    }
+
+    /// What an earlier run noted.
+    fn cached(&self, key: &Key) -> Option<Notes> {
+        recalled(&self.cache?.get(&cache_key(key))?)
+    }
+}
+
 impl Observer for Notebook<'_> {
     fn content(&self, info: &ContentInfo<'_>, bytes: &bytes::Bytes) {
         let key = (info.digest, class(info.locator, info.format));
-        if key.1 == Class::Container {
+        // Where it is there already, another thread has it or is at it.
+        if key.1 == Class::Container || !self.take(key) {
             return;
         }
-        match self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner).entry(key) {
-            // Another thread has it or is at it.
-            Entry::Occupied(_) => return,
-            Entry::Vacant(place) => place.insert(None),
-        };
-        let cached = self.cache.and_then(|c| c.get(&cache_key(&key))).and_then(|v| recalled(&v));
-        let notes = cached.unwrap_or_else(|| {
+        let notes = self.cached(&key).unwrap_or_else(|| {
             let notes = proofmark_inspect::content(key.1, bytes);
             if let Some(cache) = self.cache {
                 let empty = notes.is_empty();
@@ -89,8 +107,38 @@ impl Observer for Notebook<'_> {
             }
             notes
         });
-        let mut shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
-        shard.insert(key, Some(Arc::new(notes)));
+        self.fill(key, notes);
+    }
+
+    fn knows(&self, info: &ContentInfo<'_>) -> bool {
+        let key = (info.digest, class(info.locator, info.format));
+        if key.1 == Class::Container {
+            return true;
+        }
+        let shard = self.shard(&key).lock().unwrap_or_else(PoisonError::into_inner);
+        if shard.contains_key(&key) {
+            return true;
+        }
+        drop(shard);
+        let Some(notes) = self.cached(&key) else { return false };
+        if self.take(key) {
+            self.fill(key, notes);
+        }
+        true
+    }
+
+    fn remembers(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    fn recall(&self, key: &Digest) -> Option<Vec<u8>> {
+        self.cache?.get(&key.0)
+    }
+
+    fn learn(&self, key: Digest, value: Vec<u8>) {
+        if let Some(cache) = self.cache {
+            cache.put(key.0.to_vec(), value);
+        }
     }
 
     fn progress(&self, progress: Progress) {

@@ -38,6 +38,7 @@ use crate::{
     format::{Blob, Entry, Loaded, Sink},
     input::{Input, Source},
     map::Holes,
+    memory::{Leaf, Memory},
     options::{ContentInfo, Limits, Observer, Options, Progress},
     scan::{Scanner, internal},
     tree::{self, Body, Cell, Content, FOLDER, Node, Part, Slot},
@@ -96,6 +97,7 @@ pub fn unpack_with(
         holes: input.holes.clone(),
         limits: options.limits.clone(),
         observer,
+        memory: Memory::new(observer, &options.limits),
         deadline,
         order,
         memo: Mutex::default(),
@@ -134,6 +136,7 @@ struct Run<'a> {
     holes: Holes,
     limits: Limits,
     observer: &'a dyn Observer,
+    memory: Memory<'a>,
     deadline: Option<Instant>,
     order: Order,
     /// What is in each content at each depth; at another depth another cut may apply.
@@ -406,6 +409,13 @@ impl Run<'_> {
         } else if !large {
             limit = limit.min(SMALL_OUTPUT);
         }
+        let remembers = declared <= limit && self.observer.remembers();
+        let key = if remembers { reading.blob.key() } else { None };
+        if let Some(content) = key.and_then(|key| self.remembered(&key, declared, slot, &reading)) {
+            self.progress(content.size);
+            drop(slot.content.set(content));
+            return;
+        }
         let budget =
             Budget::new(limit, self.limits.artifact_entries, work(declared), self.deadline);
         let loaded =
@@ -434,6 +444,9 @@ impl Run<'_> {
         match self.content(loaded, declared, &place, &mut reading, large, spawn) {
             Ok(content) => {
                 self.progress(content.size);
+                if let (Some(key), Some(digest), true) = (key, content.digest, content.whole) {
+                    self.memory.learn_content(&key, &digest);
+                }
                 drop(slot.content.set(content));
             }
             Err(TooLarge) => {
@@ -441,6 +454,38 @@ impl Run<'_> {
                 self.put_off(reading);
             }
         }
+    }
+
+    /// The content of an entry whose stored bytes an earlier run decoded, where that run found nothing inside and
+    /// the observer has what it wants of it.
+    fn remembered(
+        &self,
+        key: &Digest,
+        size: u64,
+        slot: &Slot,
+        reading: &Reading,
+    ) -> Option<Content> {
+        let digest = self.memory.content(key)?;
+        let leaf = self.memory.leaf(&digest)?;
+        let output = leaf.output;
+        let node = leaf.node();
+        let locator = reading.container.join(slot.step());
+        let info = ContentInfo {
+            digest,
+            format: &node.format,
+            entry: &slot.kind,
+            locator: &locator,
+            metadata: &slot.metadata,
+            whole: true,
+        };
+        if !self.observer.knows(&info) {
+            return None;
+        }
+        self.count_output(size.saturating_add(output));
+        let format = node.format.clone();
+        let cell = Arc::new(OnceLock::from(node));
+        let digest = Some(digest);
+        Some(Content { size, digest, whole: true, format, problems: Vec::new(), node: Some(cell) })
     }
 
     fn put_off(&self, reading: Reading) {
@@ -514,6 +559,14 @@ impl Run<'_> {
             show(&content);
             return Ok(content);
         }
+        if let Some(leaf) = digest.filter(|_| whole).and_then(|d| self.memory.leaf(&d)) {
+            self.count_output(leaf.output);
+            let node = leaf.node();
+            content.format = node.format.clone();
+            drop(cell.set(node));
+            show(&content);
+            return Ok(content);
+        }
         let opened = examined(large).and_then(|examined| {
             content.format = examined.format.clone();
             self.open(&bytes, digest, &place.locator, place.depth, large, examined)
@@ -522,6 +575,11 @@ impl Run<'_> {
             reading.node = Some(cell);
             return Err(TooLarge);
         };
+        if let (Some(digest), true) = (digest, whole)
+            && let Some(leaf) = Leaf::of(&opened.node, opened.output)
+        {
+            self.memory.learn_leaf(&digest, &leaf);
+        }
         self.start(&cell, opened, spawn);
         show(&content);
         Ok(content)
@@ -556,7 +614,7 @@ impl Run<'_> {
                 problems: examined.problems,
                 ..Node::default()
             },
-            tasks: Vec::new(),
+            ..Opened::default()
         };
         let composed = !examined.found.is_empty();
         for found in examined.found {
@@ -640,7 +698,9 @@ impl Run<'_> {
         if budget.output_was_refused() && initial < cap {
             return Err(TooLarge);
         }
-        self.count_output(initial.saturating_sub(budget.output_left()));
+        let output = initial.saturating_sub(budget.output_left());
+        opened.output = opened.output.saturating_add(output);
+        self.count_output(output);
         self.count_entries(sink.entries.len());
         let Sink { entries, problems, attributes, .. } = sink;
         let mut problems: Vec<_> = found.problems.into_iter().chain(problems).collect();
@@ -809,6 +869,8 @@ impl Run<'_> {
 struct Opened {
     node: Node,
     tasks: Vec<Start>,
+    /// Bytes decoded while opening.
+    output: u64,
 }
 
 enum Start {

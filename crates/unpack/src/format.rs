@@ -24,7 +24,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use proofmark_model::{EntryKind, Metadata, Problem, Proof};
+use proofmark_model::{Digest, EntryKind, Metadata, Problem, Proof};
 
 use crate::budget::{Budget, Exhausted};
 
@@ -227,6 +227,15 @@ impl Blob {
             Self::Lazy(l) => l.load(budget),
         }
     }
+
+    /// [`Load::key`] of a content that is decoded when asked for.
+    #[must_use]
+    pub fn key(&self) -> Option<Digest> {
+        match self {
+            Self::None | Self::Bytes(_) => None,
+            Self::Lazy(l) => l.key(),
+        }
+    }
 }
 
 /// A content that is decoded on demand. Several are loaded at the same time by several threads, each at
@@ -238,6 +247,12 @@ pub trait Load: Send + Sync {
     /// Decodes it. What could not be read is a problem; what could be read is there, at its own offset
     /// (a damaged block in the middle is zeros and a problem, the end cut off is a shorter content).
     fn load(&self, budget: &Budget) -> Loaded;
+
+    /// Digest over everything that [`load`](Self::load) makes the content of: stored bytes, their division, the way
+    /// they are encoded. Equal keys mean equal contents. None where that costs as much as decoding.
+    fn key(&self) -> Option<Digest> {
+        None
+    }
 }
 
 /// A decoded content and its shortfalls.

@@ -63,6 +63,7 @@ pub mod input;
 pub mod invariants;
 pub mod locate;
 pub mod map;
+mod memory;
 pub mod options;
 pub mod read;
 pub mod scan;

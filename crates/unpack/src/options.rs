@@ -94,6 +94,29 @@ pub trait Observer: Sync {
         let _ = (info, bytes);
     }
 
+    /// Whether [`content`](Self::content) may be left out for this content because nothing more would be learned from
+    /// its bytes. Asked only where [`recall`](Self::recall) answered, before the content is decoded.
+    fn knows(&self, info: &ContentInfo<'_>) -> bool {
+        let _ = info;
+        false
+    }
+
+    /// Whether there is a memory behind [`recall`](Self::recall) and [`learn`](Self::learn); without one no keys are made.
+    fn remembers(&self) -> bool {
+        false
+    }
+
+    /// What was [learned](Self::learn) under `key` in an earlier run of the same formats.
+    fn recall(&self, key: &Digest) -> Option<Vec<u8>> {
+        let _ = key;
+        None
+    }
+
+    /// Something that a later run may recall. What it means is the unpacker's.
+    fn learn(&self, key: Digest, value: Vec<u8>) {
+        let _ = (key, value);
+    }
+
     /// How far the run is; called often, must be cheap.
     fn progress(&self, progress: Progress) {
         let _ = progress;

@@ -3,13 +3,13 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
 };
 
 use bytes::Bytes;
-use proofmark_model::{Problem, ProblemKind};
+use proofmark_model::{Digest, Problem, ProblemKind};
 use rayon::prelude::*;
 
 use super::{
@@ -33,11 +33,19 @@ pub(super) struct Fragment {
     /// Files that have not been loaded yet.
     users: AtomicU32,
     content: Mutex<Option<Bytes>>,
+    /// Of its stored bytes.
+    digest: OnceLock<Option<Digest>>,
 }
 
 impl Fragment {
     pub fn new(start: u64, size: u32) -> Self {
-        Self { start, size, users: AtomicU32::new(0), content: Mutex::new(None) }
+        Self {
+            start,
+            size,
+            users: AtomicU32::new(0),
+            content: Mutex::new(None),
+            digest: OnceLock::new(),
+        }
     }
 }
 
@@ -65,6 +73,11 @@ impl Shared {
 
     fn fragment_of(&self, file: &FileData) -> Option<&Fragment> {
         self.fragments.get(file.fragment?.0 as usize)
+    }
+
+    /// The `len` stored bytes at `start`.
+    fn stored(&self, start: u64, len: usize) -> Option<&[u8]> {
+        read::slice(&self.image, read::index(start)?, len)
     }
 
     /// The block of stored `size` at `start`, at most `max` bytes.
@@ -162,6 +175,28 @@ impl Load for Content {
         let loaded = self.read(budget);
         self.shared.release(&self.file);
         loaded
+    }
+
+    fn key(&self) -> Option<Digest> {
+        let (shared, file) = (&*self.shared, &self.file);
+        let mut parts = Vec::with_capacity(64);
+        parts.extend(format!("squashfs {:?} {}", shared.codec, shared.block_size).into_bytes());
+        parts.extend(file.size.to_le_bytes());
+        if let Some((index, offset)) = file.fragment {
+            let fragment = shared.fragments.get(index as usize)?;
+            let len = (fragment.size & !UNCOMPRESSED) as usize;
+            let of_stored = || shared.stored(fragment.start, len).map(Digest::of);
+            parts.extend(fragment.digest.get_or_init(of_stored).as_ref()?.0);
+            parts.extend(fragment.size.to_le_bytes());
+            parts.extend(offset.to_le_bytes());
+        }
+        file.blocks.iter().for_each(|size| parts.extend(size.to_le_bytes()));
+        let len = file
+            .blocks
+            .iter()
+            .try_fold(0usize, |sum, size| sum.checked_add((size & !UNCOMPRESSED) as usize))?;
+        parts.extend(Digest::of(shared.stored(file.start, len)?).0);
+        Some(Digest::of(&parts))
     }
 }
 

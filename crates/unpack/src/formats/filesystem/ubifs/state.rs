@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, locator::escape};
+use proofmark_model::{Digest, EntryKind, Metadata, Problem, ProblemKind, locator::escape};
 
 use super::{
     Super,
@@ -345,6 +345,19 @@ impl Load for Content {
         }
         loaded.bytes = out.into();
         loaded
+    }
+
+    /// Node headers carry sequence numbers, which differ between images of the same files, so only block
+    /// number, length, encoding and data count.
+    fn key(&self) -> Option<Digest> {
+        let mut parts = b"ubifs".to_vec();
+        parts.extend(self.size.to_le_bytes());
+        for node in &self.pieces {
+            let b = node.bytes(&self.image)?;
+            parts.extend(read::slice(b, 28, 4)?);
+            parts.extend(Digest::of(b.get(40..)?).0);
+        }
+        Some(Digest::of(&parts))
     }
 }
 
