@@ -12,8 +12,10 @@ use std::{
 
 use crate::{Outcome, root};
 
-/// Counted runs of each command.
+/// Counted runs of each command, after one that warms the page cache.
 const RUNS: usize = 5;
+/// Counted runs beside tools that take much longer than a page cache matters.
+const RUNS_SLOW: usize = 1;
 
 /// One measured run: wall seconds, processor seconds, peak memory in MiB.
 #[derive(Clone, Copy, Default)]
@@ -48,13 +50,13 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// Runs A and B in turn and gives the medians of each.
-fn pair(a: &[String], b: &[String], between: &dyn Fn()) -> Result<(Run, Run), String> {
+fn pair(runs: usize, a: &[String], b: &[String], between: &dyn Fn()) -> Result<(Run, Run), String> {
     let (mut all_a, mut all_b) = (Vec::new(), Vec::new());
-    for i in 0..=RUNS {
+    let warm_up = usize::from(runs > 1);
+    for i in 0..runs + warm_up {
         between();
         let (ra, rb) = (run(a)?, run(b)?);
-        // The first of each warms the page cache.
-        if i > 0 {
+        if i >= warm_up {
             all_a.push(ra);
             all_b.push(rb);
         }
@@ -96,16 +98,24 @@ pub fn run_all(_: &[String]) -> Outcome {
         return Err("the release build failed, see above".into());
     }
     let proofmark = target.join("release/proofmark").display().to_string();
-    let scratch = cache.join("scratch");
+    // In memory where there is such a place: a disk measures itself.
+    let shared = Path::new("/dev/shm");
+    let scratch =
+        if shared.is_dir() { shared.join("proofmark-bench") } else { cache.join("scratch") };
+    fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
     let text = |p: &Path| p.display().to_string();
-    let (one, two) = (text(&cache.join("gateway-1.img")), text(&cache.join("gateway-2.img")));
+    let image = |name: &str| {
+        let copy = scratch.join(name);
+        fs::copy(cache.join(name), &copy).map_err(|e| format!("{}: {e}", copy.display()))?;
+        Ok::<_, String>(text(&copy))
+    };
+    let (one, two) = (image("gateway-1.img")?, image("gateway-2.img")?);
     let (out, tree) = (text(&scratch.join("out")), text(&scratch.join("tree")));
     let clean = || {
         for path in [&out, &tree] {
             let _ = fs::remove_dir_all(path);
         }
     };
-    fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
     let unsquashfs = |image: &str| {
         words(&["unsquashfs", "-quiet", "-no-progress", "-processors", "2", "-dest", &tree, image])
     };
@@ -127,7 +137,7 @@ pub fn run_all(_: &[String]) -> Outcome {
             a.wall / b.wall
         )
     };
-    let (a, b) = pair(&assay(&one, &["--no-cache"]), &unsquashfs(&one), &clean)?;
+    let (a, b) = pair(RUNS, &assay(&one, &["--no-cache"]), &unsquashfs(&one), &clean)?;
     rows.push(row("complete assay, first run", "unsquashfs", a, b));
     // The cache knows the first release; each run of the second starts from that state.
     let facts = scratch.join("cache");
@@ -142,9 +152,10 @@ pub fn run_all(_: &[String]) -> Outcome {
         let _ = run(&with_cache(assay(&one, &[])));
         clean();
     };
-    let (a, b) = pair(&with_cache(assay(&two, &[])), &unsquashfs(&two), &prepare)?;
+    let (a, b) = pair(RUNS, &with_cache(assay(&two, &[])), &unsquashfs(&two), &prepare)?;
     rows.push(row("next release, warm cache", "unsquashfs", a, b));
-    let (a, b) = pair(&words(&[&proofmark, "ls", &one, "--jobs", "2"]), &unsquashfs(&one), &clean)?;
+    let (a, b) =
+        pair(RUNS, &words(&[&proofmark, "ls", &one, "--jobs", "2"]), &unsquashfs(&one), &clean)?;
     rows.push(row("`ls`", "unsquashfs", a, b));
     for (peer, command) in [
         ("unblob", words(&["unblob", "-e", &tree, &one])),
@@ -155,20 +166,46 @@ pub fn run_all(_: &[String]) -> Outcome {
             rows.push(format!("| complete assay | | {peer} | not installed | |"));
             continue;
         }
-        match pair(&assay(&one, &["--no-cache"]), &command, &clean) {
+        match pair(RUNS_SLOW, &assay(&one, &["--no-cache"]), &command, &clean) {
             Ok((a, b)) => rows.push(row("complete assay", peer, a, b)),
             Err(e) => eprintln!("{peer}: {e}"),
         }
     }
-    clean();
+    let same = identical(&one, &out, &assay, &with_cache)?;
+    let size = fs::metadata(&one).map_or(0, |m| m.len());
+    fs::remove_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
     let head = "| Proofmark | | beside | | ratio of wall times |\n|---|---|---|---|---|\n";
-    let table = format!("{head}{}\n", rows.join("\n"));
+    let table = format!("{head}{}\n\n{same}\n", rows.join("\n"));
     println!("{table}");
-    write(&table, &one)
+    write(&table, size)
+}
+
+/// Runs an assay with 1, 2 and 8 threads, without cache, with an empty and with a filled one, and compares the bytes.
+fn identical(
+    image: &str,
+    out: &str,
+    assay: &dyn Fn(&str, &[&str]) -> Vec<String>,
+    with_cache: &dyn Fn(Vec<String>) -> Vec<String>,
+) -> Result<String, String> {
+    let mut first: Option<Vec<u8>> = None;
+    for more in [&["--no-cache"][..], &[], &[]] {
+        for jobs in ["1", "2", "8"] {
+            let mut command = assay(image, more);
+            command.iter_mut().filter(|w| *w == "2").for_each(|w| *w = jobs.into());
+            run(&with_cache(command))?;
+            let path = Path::new(out).join("assessment.json");
+            let bytes = fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+            if *first.get_or_insert_with(|| bytes.clone()) != bytes {
+                return Err(format!("another assessment.json with {jobs} threads, {more:?}"));
+            }
+        }
+    }
+    Ok("`assessment.json` is byte-identical with 1, 2 and 8 threads, without cache, with a cold and with a warm one."
+        .into())
 }
 
 /// Puts the table, the date and the machine between the markers of `docs/benchmarks.md`.
-fn write(table: &str, image: &str) -> Outcome {
+fn write(table: &str, size: u64) -> Outcome {
     const START: &str = "<!-- measured -->\n";
     const END: &str = "<!-- end -->";
     let path = root().join("docs/benchmarks.md");
@@ -179,10 +216,9 @@ fn write(table: &str, image: &str) -> Outcome {
         let out = Command::new("sh").args(["-c", command]).output();
         out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
     };
-    let size = fs::metadata(image).map_or(0, |m| m.len());
     let machine = format!(
-        "Measured on {} with {} processors ({}), {RUNS} pairs of runs after one warm-up; medians. The image has {size} \
-         bytes.",
+        "Measured on {} with {} processors ({}): {RUNS} pairs of runs after one warm-up, medians; beside the slow \
+         tools {RUNS_SLOW} pair. The image has {size} bytes; files are written to memory.",
         shell("date -u +%Y-%m-%d"),
         shell("nproc"),
         shell("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1"),
