@@ -31,6 +31,7 @@ pub mod accounts;
 pub mod certificates;
 pub mod crypt;
 mod der;
+pub mod ecosystems;
 pub mod elf;
 #[cfg(test)]
 mod hostile;
@@ -62,6 +63,7 @@ use proofmark_model::{Artifact, ArtifactId, Observation};
 pub const REVISIONS: &[(&str, u32)] = &[
     accounts::REVISION,
     certificates::REVISION,
+    ecosystems::REVISION,
     elf::REVISION,
     kernel::REVISION,
     keys::REVISION,
@@ -94,6 +96,8 @@ pub enum Class {
     Packages,
     /// The list of files that a package owns.
     FileList,
+    /// Metadata of a package of a programming language or build system.
+    Metadata,
     /// Text that programs read as configuration: kept, for the second stage to parse.
     Configuration,
     /// Anything else: programs, scripts, data; what it is shows in the bytes.
@@ -107,9 +111,12 @@ pub fn class(path: &str, format: &str) -> Class {
         return Class::Container;
     }
     let name = path.rsplit('/').next().unwrap_or(path);
-    accounts::class(name).or_else(|| packages::class(path, name)).unwrap_or_else(|| {
-        if notes::is_configuration(path, name) { Class::Configuration } else { Class::Other }
-    })
+    accounts::class(name)
+        .or_else(|| packages::class(path, name))
+        .or_else(|| ecosystems::class(path, name))
+        .unwrap_or_else(|| {
+            if notes::is_configuration(path, name) { Class::Configuration } else { Class::Other }
+        })
 }
 
 /// First stage: everything the content says by itself.
@@ -122,6 +129,12 @@ pub fn content(class: Class, bytes: &[u8]) -> Notes {
     let mut notes = Notes::default();
     match class {
         Class::Container => {}
+        Class::Metadata => {
+            ecosystems::content(bytes, &mut notes);
+            if notes.ecosystem.is_empty() {
+                other(Class::Other, bytes, &mut notes);
+            }
+        }
         Class::Packages | Class::FileList => packages::content(class, bytes, &mut notes),
         Class::Passwd | Class::Shadow | Class::Htpasswd => {
             accounts::content(class, bytes, &mut notes);
@@ -152,6 +165,7 @@ fn other(class: Class, bytes: &[u8], notes: &mut Notes) {
             keys::whole(bytes, notes);
             certificates::whole(bytes, notes);
         }
+        ecosystems::program(bytes, notes);
         secrets::Kind::Binary
     };
     let anchors = secrets::anchors(kind, bytes);
@@ -228,6 +242,7 @@ pub fn image(view: &View<'_>) -> Vec<Observation> {
     root::image(&roots, &mut out);
     accounts::image(&roots, &mut out);
     keys::image(view, &roots, &startups, &references, &mut out);
+    ecosystems::image(view, &mut out);
     certificates::image(view, &roots, &references, &mut out);
     elf::image(view, &roots, &startups, &owners, &kernels, &mut out);
     startup::image(&roots, &startups, &mut out);

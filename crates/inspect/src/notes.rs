@@ -26,6 +26,9 @@ pub struct Notes {
     /// The content is a memory image of a program that failed.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub core_dump: bool,
+    /// Packages of programming languages and build systems.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ecosystem: Vec<packages::Recorded>,
     /// Options of a kernel's configuration that are set.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub kernel_config: BTreeMap<String, String>,

@@ -82,7 +82,10 @@ fn requirement(m: &mut Markup, a: &Assessment, j: &Judgement, cap: usize, room: 
         .raw("</code><span class=\"t\">");
     m.short(&r.title, 240).raw("</span><span class=\"n\">");
     m.raw(&plural(j.findings.len() as u64, "finding", "findings")).raw("</span></summary>");
-    m.raw("<div class=\"body\"><p class=\"reason\">").short(&j.reason, 600).raw("</p>");
+    m.raw("<div class=\"body\">");
+    if !j.findings.iter().any(|f| f.message == j.reason) {
+        m.raw("<p class=\"reason\">").sentence(&j.reason, 600).raw("</p>");
+    }
     let mut remedies: Vec<&str> = Vec::new();
     for f in &j.findings {
         if let Some(text) = f.remedy.as_deref()
@@ -112,7 +115,7 @@ fn requirement(m: &mut Markup, a: &Assessment, j: &Judgement, cap: usize, room: 
 }
 
 fn finding(m: &mut Markup, f: &Finding, with_remedy: bool) {
-    m.raw("<article class=\"finding\"><p class=\"msg\">").short(&f.message, 700).raw("</p>");
+    m.raw("<article class=\"finding\"><p class=\"msg\">").sentence(&f.message, 700).raw("</p>");
     m.raw("<p class=\"tags\">").severity(f.severity).strength(f.strength);
     m.raw("<code class=\"fid\">").short(&f.id, 80).raw("</code></p>");
     if let Some(excerpt) = &f.excerpt {
@@ -154,9 +157,12 @@ fn questions(m: &mut Markup, a: &Assessment) {
         if j.question.is_some() {
             m.short(&j.requirement.title, 240).raw(". ");
         }
-        m.short(&j.reason, 600).raw("</p>");
+        m.sentence(&j.reason, 600).raw("</p>");
         for f in j.findings.iter().take(3) {
-            m.raw("<p class=\"why\">").short(&f.message, 400).raw("</p>").show(f.evidence.first());
+            m.raw("<p class=\"why\">")
+                .sentence(&f.message, 400)
+                .raw("</p>")
+                .show(f.evidence.first());
         }
         m.raw("</li>");
     });
@@ -177,7 +183,7 @@ fn settled(m: &mut Markup, a: &Assessment) {
         m.raw("<tr id=\"").raw(&manager::anchor(a, j)).raw("\"><td><code class=\"id\">");
         m.short(&j.requirement.id, 40).raw("</code> ").short(&j.requirement.title, 240);
         m.raw("<td data-l=\"Verdict\">").verdict(j.verdict).raw("<td data-l=\"Why\">");
-        m.short(&j.reason, 500)
+        m.sentence(&j.reason, 500)
             .raw("<td data-l=\"Examined\" class=\"num\">")
             .raw(&count(j.examined));
     });

@@ -93,7 +93,7 @@ fn told(m: &mut Markup, a: &Assessment, j: &Judgement) {
     let worst = j.findings.iter().max_by_key(|f| (f.severity, std::cmp::Reverse(f.strength)));
     let severity = worst.map_or(j.requirement.severity, |f| f.severity);
     m.raw("<li>").severity(severity).raw("<div><a href=\"#").raw(&anchor(a, j)).raw("\">");
-    m.short(worst.map_or(&j.reason, |f| &f.message), 320).raw("</a>");
+    m.sentence(worst.map_or(&j.reason, |f| &f.message), 320).raw("</a>");
     if j.findings.len() > 1 {
         let more = plural(j.findings.len() as u64 - 1, "more like it", "more like it");
         m.raw(" <span class=\"dim\">and ").raw(&more).raw("</span>");

@@ -44,6 +44,24 @@ impl Markup {
         self.text(&text::cut(text, max))
     }
 
+    /// A sentence of a rule, cut to `max` characters; what stands between backticks in it is set as code.
+    pub fn sentence(&mut self, text: &str, max: usize) -> &mut Self {
+        let cut = text::cut(text, max);
+        let parts: Vec<&str> = cut.split('`').collect();
+        // An odd number of backticks is a name with one in it: then nothing is code.
+        if parts.len().is_multiple_of(2) {
+            return self.text(&cut);
+        }
+        for (i, part) in parts.iter().enumerate() {
+            if i % 2 == 1 {
+                self.raw("<code>").text(part).raw("</code>");
+            } else {
+                self.text(part);
+            }
+        }
+        self
+    }
+
     /// Opens a term of a description list, and its description.
     pub fn term(&mut self, title: &str) -> &mut Self {
         self.raw("<dt>").raw(title).raw("</dt><dd>")
