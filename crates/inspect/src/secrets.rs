@@ -54,22 +54,33 @@ enum Where {
     Configuration,
 }
 
+/// A rule as the catalogue has it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Rule {
-    id: String,
-    #[allow(dead_code)]
-    revision: u32,
-    #[allow(dead_code)]
-    source: String,
-    literals: Vec<String>,
-    pattern: String,
+pub struct Rule {
+    /// Id, such as `github-token`.
+    pub id: String,
+    /// Raised with every change that can change a result.
+    pub revision: u32,
+    /// What it is derived from.
+    pub source: String,
+    /// Where one of these stands, the pattern is tried.
+    pub literals: Vec<String>,
+    /// Regular expression; group 1 is the secret.
+    pub pattern: String,
     r#where: Where,
-    sink: Option<String>,
-    #[allow(dead_code)]
-    finds: Vec<String>,
-    #[allow(dead_code)]
-    passes_over: Vec<String>,
+    /// What the secret is used for, where the text shows it.
+    pub sink: Option<String>,
+    /// Texts it finds something in.
+    pub finds: Vec<String>,
+    /// Texts it finds nothing in.
+    pub passes_over: Vec<String>,
+}
+
+/// All rules.
+#[must_use]
+pub fn rules() -> Vec<Rule> {
+    toml::from_str::<Catalogue>(RULES).map(|c| c.rule).unwrap_or_default()
 }
 
 #[derive(Debug, Deserialize)]

@@ -99,6 +99,16 @@ impl Locator {
     }
 }
 
+/// Whether a character controls, hides or reorders what a person sees instead of being seen: control characters,
+/// soft hyphen, zero-width characters, direction marks and overrides, separators of lines, tags (Unicode
+/// general categories Cc, Cf, Zl, Zp as far as they are not part of letters).
+#[must_use]
+pub fn invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
 /// Writes `bytes` as text that [`unescape`] reads back exactly.
 #[must_use]
 pub fn escape(bytes: &[u8]) -> String {
@@ -111,11 +121,7 @@ pub fn escape(bytes: &[u8]) -> String {
                 '%' => true,
                 '@' | '+' => rest.starts_with("0x"),
                 '#' => rest.starts_with(|d: char| d.is_ascii_digit()),
-                // Control characters, and those that reorder what a terminal shows.
-                _ => {
-                    c.is_control()
-                        || matches!(c, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-                }
+                _ => invisible(c),
             };
             if syntax {
                 let mut buffer = [0; 4];

@@ -53,6 +53,15 @@ pub struct Assay {
     /// Writes assessment.json, report.html, results.sarif, sbom.cdx.json, findings.csv and components.csv into this folder.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Writes a further file into the folder of --out: an SBOM as SPDX 2.3, or statements about vulnerabilities.
+    #[arg(long, value_enum, value_name = "FORMAT", requires = "out")]
+    pub also: Vec<Also>,
+    /// Who issues the documents of --also; they name an issuer.
+    #[arg(long, value_name = "NAME", default_value = "unnamed issuer")]
+    pub issuer: String,
+    /// URI that belongs to the issuer; identifiers of documents are made below it.
+    #[arg(long, value_name = "URI", default_value = "https://issuer.invalid")]
+    pub namespace: String,
     /// Yardstick to judge by: a name that `proofmark explain` lists, or a file. May be given several times.
     #[arg(long, value_name = "FILE|NAME")]
     pub yardstick: Vec<String>,
@@ -68,6 +77,19 @@ pub struct Assay {
     /// Options shared by the commands that read an image.
     #[command(flatten)]
     pub work: Work,
+}
+
+/// Further documents of an assay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Also {
+    /// sbom.spdx.json: SPDX 2.3.
+    Spdx,
+    /// vex.openvex.json: OpenVEX.
+    Openvex,
+    /// vex.csaf.json: CSAF 2.0, profile VEX.
+    Csaf,
+    /// vex.cdx.json: CycloneDX VEX.
+    CyclonedxVex,
 }
 
 /// When an assay ends with status 3.

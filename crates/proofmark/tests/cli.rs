@@ -120,6 +120,32 @@ fn an_output_folder_holds_every_file_and_nothing_half_written() {
 }
 
 #[test]
+fn documents_for_others_on_request() {
+    let dir = root();
+    let (image, out) = (dir.path().join("image"), dir.path().join("out"));
+    let formats = ["spdx", "openvex", "csaf", "cyclonedx-vex"];
+    let mut args =
+        vec!["assay", image.to_str().unwrap(), "--no-cache", "--out", out.to_str().unwrap()];
+    formats.iter().for_each(|f| args.extend(["--also", *f]));
+    let done = run(&args);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let spdx: serde_json::Value =
+        serde_json::from_slice(&fs::read(out.join("sbom.spdx.json")).unwrap()).unwrap();
+    assert_eq!(spdx["spdxVersion"], "SPDX-2.3");
+    assert!(out.join("vex.cdx.json").is_file());
+    // Nowhere to write to is a wrong argument.
+    assert_eq!(run(&["assay", image.to_str().unwrap(), "--also", "spdx"]).status.code(), Some(2));
+}
+
+#[test]
+fn rules_for_secrets_are_explained() {
+    let done = run(&["explain", "GitHub-Token"]);
+    assert_eq!(done.status.code(), Some(0));
+    assert!(text(&done.stdout).contains("Passes over"), "{}", text(&done.stdout));
+    assert!(text(&run(&["explain", "github-tokn"]).stderr).contains("github-token"));
+}
+
+#[test]
 fn the_result_depends_on_neither_threads_nor_cache() {
     let dir = root();
     let image = dir.path().join("image");

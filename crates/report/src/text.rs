@@ -95,12 +95,7 @@ pub fn plain(text: &str) -> String {
     out
 }
 
-/// Control characters, and the format characters that reorder or hide what stands beside them.
-pub fn unsafe_to_show(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
+pub use proofmark_model::locator::invisible as unsafe_to_show;
 
 /// `text` cut to at most `max` characters, the cut marked.
 pub fn cut(text: &str, max: usize) -> String {

@@ -16,7 +16,7 @@ use proofmark_report as report;
 use proofmark_yardstick::Catalogue;
 
 use crate::{
-    cli::{Assay, FailOn},
+    cli::{Also, Assay, FailOn},
     commands,
     failure::{Code, Failure},
     worker::PARTIAL,
@@ -48,13 +48,14 @@ pub fn run(args: &Assay, no_sandbox: bool) -> Result<ExitCode, Failure> {
     let bar = Bar::new();
     let assessment = proofmark_assess::assay(input, &options, &|p| bar.show(p));
     bar.clear();
+    let mut files = Vec::new();
     if let Some(out) = &args.out {
-        save(&assessment, out)?;
+        files = save(&assessment, out, &also(args, &assessment))?;
     }
     let colour = io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none();
     commands::print(&report::terminal(&assessment, width(), colour))?;
     if let Some(out) = &args.out {
-        commands::print(&format!("Written to {}: {}\n", out.display(), FILES.join(", ")))?;
+        commands::print(&format!("Written to {}: {}\n", out.display(), files.join(", ")))?;
     }
     let reached = |level: FailOn| {
         let count = |v| assessment.judgements.iter().any(|j| j.verdict == v);
@@ -123,31 +124,48 @@ pub fn width() -> usize {
     asked.or(seen).unwrap_or(100).clamp(60, 140)
 }
 
-/// Files of an output folder.
-const FILES: [&str; 6] = [
-    "assessment.json",
-    "report.html",
-    "results.sarif",
-    "sbom.cdx.json",
-    "findings.csv",
-    "components.csv",
-];
+/// A file of an output folder: its name, and what is in it.
+type Document = (&'static str, String);
+
+/// The documents that were asked for beside the usual ones. One that has nothing to say is left out.
+fn also(args: &Assay, a: &Assessment) -> Vec<Document> {
+    let issue = report::Issue {
+        author: &args.issuer,
+        namespace: &args.namespace,
+        moment: report::newest_entry(a).unwrap_or(0),
+    };
+    let one = |format: &Also| match format {
+        Also::Spdx => Some(("sbom.spdx.json", report::spdx(a, &issue))),
+        Also::Openvex => Some(("vex.openvex.json", report::vex::openvex::write(a, &issue)?)),
+        Also::Csaf => Some(("vex.csaf.json", report::vex::csaf::write(a, &issue)?)),
+        Also::CyclonedxVex => Some(("vex.cdx.json", report::vex::cyclonedx::write(a))),
+    };
+    args.also.iter().filter_map(one).collect()
+}
 
 /// Writes all files into a folder of their own, then moves them into place, so that an output folder never
-/// holds half a result or files of two.
-fn save(a: &Assessment, out: &Path) -> Result<(), Failure> {
+/// holds half a result or files of two. The names of the files.
+fn save(a: &Assessment, out: &Path, also: &[Document]) -> Result<Vec<&'static str>, Failure> {
     let partial = out.join(PARTIAL);
-    let write = || -> io::Result<()> {
+    let write = || -> io::Result<Vec<&'static str>> {
         let _ = fs::remove_dir_all(&partial);
         fs::create_dir(&partial)?;
         let json = BufWriter::new(fs::File::create(partial.join("assessment.json"))?);
         report::json::write(a, report::json::Layout::Compact, json)?;
-        fs::write(partial.join("report.html"), report::html(a))?;
-        fs::write(partial.join("results.sarif"), report::sarif(a))?;
-        fs::write(partial.join("sbom.cdx.json"), report::cyclonedx(a))?;
-        fs::write(partial.join("findings.csv"), report::csv::findings(a))?;
-        fs::write(partial.join("components.csv"), report::csv::components(a))?;
-        FILES.iter().try_for_each(|name| fs::rename(partial.join(name), out.join(name)))
+        let documents = [
+            ("report.html", report::html(a)),
+            ("results.sarif", report::sarif(a)),
+            ("sbom.cdx.json", report::cyclonedx(a)),
+            ("findings.csv", report::csv::findings(a)),
+            ("components.csv", report::csv::components(a)),
+        ];
+        let mut names = vec!["assessment.json"];
+        for (name, text) in documents.iter().chain(also) {
+            fs::write(partial.join(name), text)?;
+            names.push(name);
+        }
+        names.iter().try_for_each(|name| fs::rename(partial.join(name), out.join(name)))?;
+        Ok(names)
     };
     let result = write().map_err(|e| Failure::output(out, &e));
     let _ = fs::remove_dir_all(&partial);
