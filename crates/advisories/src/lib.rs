@@ -4,6 +4,12 @@
 //! feeds --feed--> Record --database--> SQLite file --Store--> matching --> graded vulnerabilities
 //! ```
 
+pub mod corrections;
+pub mod cpe;
+pub mod kernel;
+pub mod matching;
+pub mod purl;
 pub mod record;
+pub mod version;
 
 pub use record::{Key, Record, Store};
