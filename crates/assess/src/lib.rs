@@ -4,6 +4,7 @@
 //! anything of the machine; the one bound that does (time) says so in the result.
 
 pub mod cache;
+pub mod matching;
 mod notes;
 pub mod sandbox;
 

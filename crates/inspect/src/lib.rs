@@ -31,6 +31,7 @@ pub mod accounts;
 pub mod certificates;
 pub mod crypt;
 mod der;
+pub mod distribution;
 pub mod ecosystems;
 pub mod elf;
 #[cfg(test)]
@@ -63,6 +64,7 @@ use proofmark_model::{Artifact, ArtifactId, Observation};
 pub const REVISIONS: &[(&str, u32)] = &[
     accounts::REVISION,
     certificates::REVISION,
+    distribution::REVISION,
     ecosystems::REVISION,
     elf::REVISION,
     kernel::REVISION,
@@ -240,6 +242,7 @@ pub fn image(view: &View<'_>) -> Vec<Observation> {
     let references: Vec<keys::References<'_>> = roots.iter().map(keys::References::of).collect();
     let kernels = kernel::image(view, &mut out);
     root::image(&roots, &mut out);
+    distribution::image(&roots, &mut out);
     accounts::image(&roots, &mut out);
     keys::image(view, &roots, &startups, &references, &mut out);
     ecosystems::image(view, &mut out);

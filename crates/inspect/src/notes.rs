@@ -161,6 +161,7 @@ pub(crate) fn is_configuration(path: &str, name: &str) -> bool {
         "httpd.conf",
         "snmpd.conf",
         "sysctl.conf",
+        "os-release",
         "config",
     ];
     let mut folders = path.split('/').rev().skip(1);

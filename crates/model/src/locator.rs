@@ -85,6 +85,12 @@ impl Locator {
         Self { range: Some((start, end)), ..self.clone() }
     }
 
+    /// All of the content that this place lies in.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        Self { range: None, ..self.clone() }
+    }
+
     /// The path of the innermost entry, lossily as text; empty for an image or a region in it.
     #[must_use]
     pub fn path(&self) -> String {

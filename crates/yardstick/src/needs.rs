@@ -157,8 +157,9 @@ impl<'a> Ranges<'a> {
             Need::PackageOwnership => {
                 self.unless("package-ownership", "which package owns which file")
             }
-            Need::Advisories => (self.feeds == 0)
-                .then(|| "no vulnerability data was at hand (proofmark data update)".to_owned()),
+            Need::Advisories => (self.feeds == 0).then(|| {
+                "no vulnerability data was at hand (proofmark advisories update)".to_owned()
+            }),
         }
     }
 
