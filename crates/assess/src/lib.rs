@@ -6,6 +6,7 @@
 pub mod cache;
 pub mod matching;
 mod notes;
+pub mod reconcile;
 pub mod sandbox;
 
 use std::path::PathBuf;
@@ -75,6 +76,7 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
         coverage: unpacked.coverage,
         judgements,
         vulnerabilities,
+        reconciliations: Vec::new(),
         observations,
         artifacts: unpacked.artifacts,
     }

@@ -140,7 +140,8 @@ impl<'a> Image<'a> {
         for o in ground.observations {
             let Fact::Component(c) = &o.fact else { continue };
             // What is only needed or named is somewhere else or nowhere; kernels come below.
-            if !matches!(&*c.relation, "is" | "statically-contains") || c.component.name == "linux" {
+            if !matches!(&*c.relation, "is" | "statically-contains") || c.component.name == "linux"
+            {
                 continue;
             }
             grouped.entry((&c.component, c.owner.as_deref())).or_default().push(&o.evidence);
@@ -181,10 +182,11 @@ impl<'a> Image<'a> {
                 return None;
             }
             let features = ground.options.get(&(at, component.name.clone()));
-            let features = features.map_or_else(Features::default, |(present, complete)| Features {
-                present: present.iter().cloned().collect(),
-                complete: complete.iter().cloned().collect(),
-            });
+            let features =
+                features.map_or_else(Features::default, |(present, complete)| Features {
+                    present: present.iter().cloned().collect(),
+                    complete: complete.iter().cloned().collect(),
+                });
             Some(Occurrence {
                 digest: artifact.sha256,
                 evidence: Some(Evidence::one(place.clone())),
@@ -201,7 +203,9 @@ impl<'a> Image<'a> {
         let (id, release) = self.distribution.as_ref().map_or(("", ""), |(i, r)| (i, r));
         let ecosystem = match (package.manager.as_str(), id) {
             ("dpkg", "ubuntu") => format!("Ubuntu:{release}"),
-            ("dpkg", "debian") => format!("Debian:{}", release.split('.').next().unwrap_or(release)),
+            ("dpkg", "debian") => {
+                format!("Debian:{}", release.split('.').next().unwrap_or(release))
+            }
             ("apk", _) => {
                 let branch: Vec<&str> = release.split('.').take(2).collect();
                 format!("Alpine:v{}", branch.join("."))
@@ -213,9 +217,9 @@ impl<'a> Image<'a> {
         };
         // `name (version)` where the source's version differs.
         let source = package.source.as_deref().unwrap_or(&package.name);
-        let (source, version) = source.split_once(" (").map_or((source, None), |(s, v)| {
-            (s, Some(v.trim_end_matches(')')))
-        });
+        let (source, version) = source
+            .split_once(" (")
+            .map_or((source, None), |(s, v)| (s, Some(v.trim_end_matches(')'))));
         Some(Owner {
             ecosystem: ecosystem.trim_end_matches([':', 'v']).trim_end_matches(':').to_owned(),
             source: source.to_owned(),
@@ -258,11 +262,8 @@ impl<'a> Image<'a> {
             kernel: Some(Arc::new(picture)),
             ..Occurrence::default()
         };
-        let query = Query {
-            component: Some(component),
-            occurrences: vec![occurrence],
-            ..Query::default()
-        };
+        let query =
+            Query { component: Some(component), occurrences: vec![occurrence], ..Query::default() };
         Some((query, place))
     }
 }
@@ -287,8 +288,12 @@ fn machine(program: &Executable) -> &str {
 /// Why the code of a program is reached, where that is known.
 fn reachable(program: &Executable) -> Option<String> {
     match (&program.network_facing, &program.started) {
-        (Tri::Yes, _) => Some("it listens on the network, or a started program that does needs it".into()),
-        (_, Tri::Yes) => Some("the image's own start-up starts it, or a started program needs it".into()),
+        (Tri::Yes, _) => {
+            Some("it listens on the network, or a started program that does needs it".into())
+        }
+        (_, Tri::Yes) => {
+            Some("the image's own start-up starts it, or a started program needs it".into())
+        }
         _ => None,
     }
 }

@@ -3,7 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Artifact, Coverage, Digest, Judgement, Observation, Vulnerability};
+use crate::{
+    Artifact, Coverage, Digest, Judgement, Observation, Vulnerability,
+    reconciliation::Reconciliation,
+};
 
 /// Version of the document's schema: `MAJOR.MINOR`. A reader of the same major version can read it.
 pub const SCHEMA_VERSION: &str = "1.0";
@@ -26,6 +29,9 @@ pub struct Assessment {
     pub judgements: Vec<Judgement>,
     /// Vulnerabilities matched to components, gravest first.
     pub vulnerabilities: Vec<Vulnerability>,
+    /// The producer's bills of materials held against what was seen, in the order given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reconciliations: Vec<Reconciliation>,
     /// What was seen, sorted by kind and place.
     pub observations: Vec<Observation>,
     /// The tree; a parent stands before its children.

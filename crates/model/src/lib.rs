@@ -11,6 +11,7 @@ pub mod digest;
 pub mod fact;
 pub mod finding;
 pub mod locator;
+pub mod reconciliation;
 pub mod vulnerability;
 
 pub use artifact::{

@@ -184,6 +184,7 @@ pub fn assessment() -> Assessment {
         coverage: coverage(),
         judgements: judgements(),
         vulnerabilities: vulnerabilities(),
+        reconciliations: Vec::new(),
         observations,
         artifacts,
     }
