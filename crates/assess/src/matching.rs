@@ -2,7 +2,7 @@
 //! the image says about its platform, its kernels and its start-up.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, btree_map::Entry},
     sync::Arc,
 };
 
@@ -160,10 +160,94 @@ impl<'a> Image<'a> {
                 Some((query, (*places.first()?).clone()))
             })
             .collect();
+        out.extend(self.package_queries(ground));
         for (kernel, at) in &self.kernels {
             out.extend(self.kernel(ground, kernel, *at));
         }
         out
+    }
+
+    /// Packages that no recognised component stands for. One that is known to hold no code (documentation, headers,
+    /// translations) has no vulnerabilities of its own.
+    fn package_queries(&self, ground: &Ground<'_>) -> Vec<(Query, Evidence)> {
+        let covered: BTreeSet<&str> = ground
+            .observations
+            .iter()
+            .filter_map(|o| match &o.fact {
+                Fact::Component(c) if c.relation == "is" => c.owner.as_deref(),
+                _ => None,
+            })
+            .collect();
+        let code: HashSet<String> = ground
+            .artifacts
+            .iter()
+            .filter(|a| is_code(a))
+            .map(|a| a.locator.path().trim_start_matches('/').to_owned())
+            .collect();
+        let query = |o: &Observation| {
+            let Fact::Package(p) = &o.fact else { return None };
+            let held = |f: &String| code.contains(f.trim_start_matches('/'));
+            let empty = !p.files.is_empty() && !p.files.iter().any(held);
+            if !p.installed || empty || covered.contains(owner_name(p).as_str()) {
+                return None;
+            }
+            let owner = self.owner(p);
+            let place = o.evidence.first();
+            let component = self.coordinates(p, owner.as_ref())?;
+            let occurrence = Occurrence {
+                digest: self.position(place).and_then(|at| ground.artifacts.get(at)?.sha256),
+                evidence: Some(o.evidence.clone()),
+                ..Occurrence::default()
+            };
+            let query = Query {
+                component: Some(component),
+                owner,
+                occurrences: vec![occurrence],
+                ..Query::default()
+            };
+            Some((query, o.evidence.clone()))
+        };
+        // Packages made of one source are one component in several places.
+        let mut merged: BTreeMap<_, (Query, Evidence)> = BTreeMap::new();
+        for (query, evidence) in ground.observations.iter().filter_map(query) {
+            let owner = query.owner.as_ref().map(|o| (o.ecosystem.clone(), o.version.clone()));
+            match merged.entry((query.component.clone(), owner)) {
+                Entry::Vacant(e) => drop(e.insert((query, evidence))),
+                Entry::Occupied(mut e) => e.get_mut().0.occurrences.extend(query.occurrences),
+            }
+        }
+        merged.into_values().collect()
+    }
+
+    /// A package as a component. None for managers whose packages are no published products of that name.
+    fn coordinates(&self, package: &Package, owner: Option<&Owner>) -> Option<ComponentRef> {
+        let version = &package.version;
+        let (kind, name) = match package.manager.as_str() {
+            "pypi" => ("pypi", package.name.clone()),
+            "npm" => ("npm", package.name.replace('@', "%40")),
+            "cargo" => ("cargo", package.name.clone()),
+            "golang" => ("golang", package.name.clone()),
+            "maven" => ("maven", package.name.replacen(':', "/", 1)),
+            "luarocks" => ("luarocks", package.name.clone()),
+            "dpkg" | "opkg" | "apk" | "rpm" | "yocto" | "buildroot" => {
+                let name = owner.map_or(&package.name, |o| &o.source).clone();
+                let version = owner.map_or(version, |o| &o.version);
+                let kind = if package.manager == "apk" { "apk" } else { "deb" };
+                return Some(ComponentRef {
+                    version: Some(proofmark_advisories::purl::upstream_version(kind, version)),
+                    name,
+                    purl: None,
+                    cpes: Vec::new(),
+                });
+            }
+            _ => return None,
+        };
+        Some(ComponentRef {
+            purl: Some(format!("pkg:{kind}/{name}@{version}")),
+            name: package.name.clone(),
+            version: Some(version.clone()),
+            cpes: Vec::new(),
+        })
     }
 
     fn occurrences(
@@ -172,7 +256,7 @@ impl<'a> Image<'a> {
         component: &ComponentRef,
         places: &[&Evidence],
     ) -> Vec<Occurrence> {
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         let all = places.iter().flat_map(|e| e.places());
         all.filter_map(|place| {
             let at = self.position(place)?;
@@ -266,6 +350,13 @@ impl<'a> Image<'a> {
             Query { component: Some(component), occurrences: vec![occurrence], ..Query::default() };
         Some((query, place))
     }
+}
+
+/// Programs, libraries, scripts, and sources of languages that run from source.
+fn is_code(artifact: &Artifact) -> bool {
+    const RUN: &[&str] = &[".py", ".pl", ".pm", ".lua", ".js", ".php", ".rb", ".sh", ".jar", ".ko"];
+    matches!(&*artifact.format, "elf" | "pe" | "script" | "macho")
+        || RUN.iter().any(|e| artifact.locator.path().ends_with(e))
 }
 
 /// `manager:name`, as components name their owner.
