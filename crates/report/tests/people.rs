@@ -230,3 +230,10 @@ fn an_empty_assessment_is_still_a_page() {
     assert!(page.contains("No requirement was applied"));
     assert!(page.ends_with("</html>\n"));
 }
+
+#[test]
+fn what_the_producer_claims_is_shown_and_harmless() {
+    let html = proofmark_report::html(&sample::assessment());
+    assert!(html.contains("producer.cdx.json") && html.contains("claimed, not seen"));
+    assert!(html.contains("&lt;claimed&gt;") && !html.contains("<claimed>"));
+}

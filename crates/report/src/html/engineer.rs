@@ -2,7 +2,7 @@
 
 use proofmark_model::{Assessment, Finding, Judgement, Severity, Verdict, Vulnerability};
 
-use super::{charts, coverage, manager, markup::Markup, seen};
+use super::{charts, claimed, coverage, manager, markup::Markup, seen};
 use crate::{
     sarif::tenths,
     summary,
@@ -25,6 +25,7 @@ pub fn page(m: &mut Markup, a: &Assessment) {
     questions(m, a);
     settled(m, a);
     vulnerabilities(m, a);
+    claimed::section(m, a);
     seen::section(m, a);
     coverage::section(m, a);
 }

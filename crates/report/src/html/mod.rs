@@ -12,6 +12,7 @@
 //! `assessment.json`; the whole stays below about 2 MB whatever the assessment holds.
 
 mod charts;
+mod claimed;
 mod coverage;
 mod engineer;
 mod manager;
@@ -62,6 +63,9 @@ fn masthead(m: &mut Markup, a: &Assessment) {
     let mut links = vec![("summary", "Summary"), ("findings", "Findings")];
     if !a.vulnerabilities.is_empty() {
         links.push(("vulnerabilities", "Vulnerabilities"));
+    }
+    if !a.reconciliations.is_empty() {
+        links.push(("claimed", "Claimed"));
     }
     links.extend([("seen", "Contents"), ("coverage", "Coverage"), ("method", "Method")]);
     for (id, title) in links {

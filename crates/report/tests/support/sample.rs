@@ -184,7 +184,22 @@ pub fn assessment() -> Assessment {
         coverage: coverage(),
         judgements: judgements(),
         vulnerabilities: vulnerabilities(),
-        reconciliations: Vec::new(),
+        reconciliations: vec![proofmark_model::reconciliation::Reconciliation {
+            document: proofmark_model::assessment::DataVersion {
+                id: "producer.cdx.json".into(),
+                version: "CycloneDX 1.5".into(),
+                sha256: None,
+            },
+            agreed: Vec::new(),
+            differing: Vec::new(),
+            not_seen: vec![proofmark_model::ComponentRef {
+                name: "<claimed>".into(),
+                version: Some("1.0".into()),
+                purl: None,
+                cpes: Vec::new(),
+            }],
+            not_claimed: Vec::new(),
+        }],
         observations,
         artifacts,
     }
