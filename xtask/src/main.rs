@@ -3,9 +3,13 @@
 use std::{env, path::PathBuf, process::ExitCode};
 
 mod bench;
+mod components;
+mod debian;
 mod formats;
 mod fuzz;
+mod identification;
 mod licences;
+mod quality;
 mod schema;
 mod tidy;
 
@@ -18,9 +22,11 @@ type Chore = (&'static str, &'static str, fn(&[String]) -> Outcome);
 /// All chores.
 const CHORES: &[Chore] = &[
     ("bench", "build a 40 MB gateway image and measure beside other tools", bench::run_all),
+    ("components", "rules: check | scan FILE... | propose PACKAGE[:ARCH]...", components::run),
     ("formats", "write docs/formats.md from the formats themselves", formats::run),
     ("fuzz", "run fuzz targets: [--seconds N] [--list] [TARGET...]", fuzz::run),
     ("licences", "check that every dependency's licence is on the list", licences::run),
+    ("quality", "measure on labelled truth: identification [--offline]", quality::run),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),
     ("tidy", "check crate edges, code map, and words that do not belong here", tidy::run),
 ];
