@@ -4,6 +4,7 @@
 //! anything of the machine; the one bound that does (time) says so in the result.
 
 pub mod cache;
+mod components;
 pub mod matching;
 mod notes;
 pub mod reconcile;
@@ -43,12 +44,17 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
     let cache = options.cache.as_deref().and_then(|folder| cache::Cache::open(folder, &rules));
     let notebook = Notebook::new(cache.as_ref(), progress);
     let unpacked = proofmark_unpack::unpack(input, &options.unpack, &notebook);
-    let notes = notebook.finish(&unpacked.artifacts, &unpacked.digests);
+    let (notes, hits) = notebook.finish(&unpacked.artifacts, &unpacked.digests);
     if let Some(cache) = cache {
         cache.close();
     }
-    let observations =
+    let mut observations =
         proofmark_inspect::image(&proofmark_inspect::View::new(&unpacked.artifacts, &notes));
+    let (recognised, bytes_tell) =
+        components::observations(&unpacked.artifacts, &hits, &observations);
+    observations.extend(recognised);
+    observations.sort();
+    observations.dedup();
     let as_of = options.as_of.unwrap_or_else(|| newest(&unpacked.artifacts));
     let vulnerabilities = Vec::new();
     let feeds: Vec<DataVersion> = Vec::new();
@@ -91,6 +97,7 @@ pub fn rules() -> Digest {
         .chain(proofmark_inspect::REVISIONS.iter().map(|(id, r)| format!("inspector {id} {r}\n")))
         .collect();
     lines.sort();
+    lines.push(format!("components {}\n", proofmark_components::REVISION));
     lines.push(format!("tool {}\n", env!("CARGO_PKG_VERSION")));
     Digest::of(lines.concat().as_bytes())
 }
