@@ -12,8 +12,9 @@ pub mod sandbox;
 
 use std::path::PathBuf;
 
+use proofmark_advisories::{Store, corrections::Corrections};
 use proofmark_model::{
-    Artifact, Assessment, Digest, EntryKind, Provenance, SCHEMA_VERSION,
+    Artifact, Assessment, ComponentRef, Digest, EntryKind, Provenance, SCHEMA_VERSION,
     assessment::{DataVersion, Image},
 };
 pub use proofmark_unpack::options::Progress;
@@ -23,7 +24,6 @@ use proofmark_yardstick::{Catalogue, Evidence};
 use crate::notes::Notebook;
 
 /// What to do with an image.
-#[derive(Debug)]
 pub struct Options {
     /// Threads and bounds.
     pub unpack: proofmark_unpack::Options,
@@ -34,6 +34,18 @@ pub struct Options {
     /// Day on which dates are judged, seconds since 1970-01-01 UTC; without it the newest time recorded in the
     /// image.
     pub as_of: Option<i64>,
+    /// Published vulnerabilities to match components with.
+    pub advisories: Option<Advisories>,
+    /// Producers' bills of materials to hold against what is seen: the document, and what it claims.
+    pub claimed: Vec<(DataVersion, Vec<ComponentRef>)>,
+}
+
+/// Published vulnerabilities, and what corrects them.
+pub struct Advisories {
+    /// The records.
+    pub store: Box<dyn Store + Send + Sync>,
+    /// Identities, corrections and probes.
+    pub corrections: Corrections,
 }
 
 /// Assesses one image. Never fails: what could not be read is part of the result.
@@ -56,8 +68,22 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
     observations.sort();
     observations.dedup();
     let as_of = options.as_of.unwrap_or_else(|| newest(&unpacked.artifacts));
-    let vulnerabilities = Vec::new();
-    let feeds: Vec<DataVersion> = Vec::new();
+    let ground = matching::Ground {
+        artifacts: &unpacked.artifacts,
+        observations: &observations,
+        options: &bytes_tell,
+    };
+    let matched = options.advisories.as_ref().and_then(|a| {
+        let found = matching::vulnerabilities(&ground, a.store.as_ref(), &a.corrections).ok()?;
+        Some((found, a.store.feeds()))
+    });
+    // Data that cannot be read is no data: what needs it is then inconclusive.
+    let (vulnerabilities, feeds) = matched.unwrap_or_default();
+    let reconciliations = options
+        .claimed
+        .iter()
+        .map(|(document, claimed)| reconcile::reconcile(document.clone(), claimed, &observations))
+        .collect();
     let judgements = proofmark_yardstick::evaluate(
         &options.yardsticks.iter().collect::<Vec<_>>(),
         &Evidence {
@@ -82,7 +108,7 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
         coverage: unpacked.coverage,
         judgements,
         vulnerabilities,
-        reconciliations: Vec::new(),
+        reconciliations,
         observations,
         artifacts: unpacked.artifacts,
     }

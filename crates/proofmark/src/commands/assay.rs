@@ -44,6 +44,8 @@ pub fn run(args: &Assay, no_sandbox: bool) -> Result<ExitCode, Failure> {
         cache,
         yardsticks,
         as_of,
+        advisories: None,
+        claimed: Vec::new(),
     };
     let bar = Bar::new();
     let assessment = proofmark_assess::assay(input, &options, &|p| bar.show(p));
