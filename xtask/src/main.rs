@@ -8,6 +8,7 @@ mod debian;
 mod formats;
 mod fuzz;
 mod identification;
+mod kbuild;
 mod licences;
 mod quality;
 mod schema;
@@ -25,6 +26,7 @@ const CHORES: &[Chore] = &[
     ("components", "rules: check | scan FILE... | propose PACKAGE[:ARCH]...", components::run),
     ("formats", "write docs/formats.md from the formats themselves", formats::run),
     ("fuzz", "run fuzz targets: [--seconds N] [--list] [TARGET...]", fuzz::run),
+    ("kbuild", "read which options kernel sources are built under: FOLDER...", kbuild::run),
     ("licences", "check that every dependency's licence is on the list", licences::run),
     ("quality", "measure on labelled truth: identification [--offline]", quality::run),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),

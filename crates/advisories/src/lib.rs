@@ -6,10 +6,12 @@
 
 pub mod corrections;
 pub mod cpe;
+pub mod decisions;
 pub mod kernel;
 pub mod matching;
 pub mod purl;
 pub mod record;
+pub mod sbom;
 pub mod version;
 
 pub use record::{Key, Record, Store};

@@ -187,7 +187,7 @@ fn one(
 
 /// Lists kept beside the producer's own records.
 fn is_tracker(record: &Record) -> bool {
-    record.id.starts_with("LKC-") || record.feed.starts_with("linux-kernel-")
+    record.id.starts_with("LKC-") || record.feed == "linux-kernel"
 }
 
 /// The status of the owning package, in the distribution's own order.

@@ -228,8 +228,10 @@ fn refine(
         }
     }
     if let Some(picture) = &occurrence.kernel {
-        let files = records.iter().flat_map(|r| &r.statements).flat_map(|s| &s.files);
-        match kernel::compiled(files.map(String::as_str), picture) {
+        let statements = || records.iter().flat_map(|r| &r.statements);
+        let files = statements().flat_map(|s| &s.files).map(String::as_str);
+        let functions = statements().flat_map(|s| &s.functions).map(String::as_str);
+        match kernel::compiled(files, functions, picture) {
             kernel::Compiled::Yes(why) => raise(verdict, Grade::Present, why),
             kernel::Compiled::No(why) => {
                 verdict.dismissed = Some(Dismissal::VulnerableCodeNotPresent);
