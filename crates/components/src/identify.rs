@@ -34,6 +34,8 @@ const LOOKS: u32 = 512;
 const PLACES: usize = 8;
 /// From this many programs on, a content is a list of them.
 const LIST: usize = 6;
+/// Weight from which a banner that does not identify names.
+const NAMING: u16 = 50;
 /// Default distance for `near`.
 const NEAR: u32 = 256;
 
@@ -348,10 +350,15 @@ impl Found<'_, '_> {
             by.push("soname".into());
             places.insert(0, at);
         }
-        if weight < 100 || places.is_empty() {
+        // A banner alone that is not enough to identify still names product and version.
+        let banner = state.evidence.values().any(|seen| !seen.versions.is_empty());
+        if places.is_empty() || weight < if banner { NAMING } else { 100 } {
             return Vec::new();
         }
-        let relation = self.relation(product, state, explicit, seen_file);
+        let relation = match weight {
+            100.. => self.relation(product, state, explicit, seen_file),
+            _ => Relation::Names,
+        };
         let (mut features, mut complete) = (Vec::new(), Vec::new());
         for (f, names) in &state.features {
             features.extend(names.iter().cloned());

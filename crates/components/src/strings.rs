@@ -1,7 +1,7 @@
 //! Text strings in a content: the string around a place, and all strings that could be a version.
 //!
-//! A string is a run of text bytes (tab, line feed, carriage return, 0x20 to 0x7e, and bytes from 0x80 on, as
-//! in UTF-8) between other bytes.
+//! A string is a run of tab, line feed, carriage return and 0x20 to 0x7e between other bytes. Bytes from 0x80
+//! on end it: constants of code stand before strings more often than letters of UTF-8 do.
 
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ const LONGEST: usize = 64;
 const MOST: usize = 65_536;
 
 fn is_text(b: u8) -> bool {
-    matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e | 0x80..)
+    matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e)
 }
 
 /// The string that contains `at..at + length`, cut off at 1024 bytes either side.
