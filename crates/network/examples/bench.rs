@@ -1,8 +1,12 @@
-//! Measures the planner: `cargo run --release -p proofmark-network --example bench -- SITES cap|full [ROUNDS MOVES STEPS]`.
+//! Measures the planner: `cargo run --release -p proofmark-network --example bench -- SITES cap|full
+//! [ROUNDS MOVES STEPS SEED]`, or the metrics of exposure: `... -- SITES exposure` (six devices a site).
 #![allow(clippy::print_stdout)]
 
 use std::time::Instant;
 
+use proofmark_model::Verdict;
+use proofmark_network::evidence::Evidence;
+use proofmark_network::exposure::{Options as Measured, Weight, measure};
 use proofmark_network::plan::{Options, sample, solve};
 use proofmark_network::{Go, Progress};
 
@@ -11,6 +15,9 @@ fn main() {
     let number =
         |i: usize, default: u64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(default);
     let sites = number(0, 1666) as usize;
+    if args.get(1).is_some_and(|a| a == "exposure") {
+        return exposure(sites);
+    }
     let policy = match args.get(1).map(String::as_str) {
         Some("cap") => sample::Policy::Cap,
         _ => sample::Policy::Full,
@@ -22,7 +29,7 @@ fn main() {
         bound_steps: number(4, d.bound_steps),
         ..d
     };
-    let p = sample::network(sites, policy, 1);
+    let p = sample::network(sites, policy, number(5, 1));
     println!(
         "{} sites, {} jobs, {} clusters, {} regions, {policy:?}",
         sites,
@@ -63,4 +70,22 @@ fn main() {
         }
         Err(e) => println!("{e}"),
     }
+}
+
+/// Metrics of an operator of which half the clusters fail.
+fn exposure(sites: usize) {
+    let o = sample::Operator { sites, share: 0.5, cores: 1, installed: (2015, 2022) };
+    let inventory = sample::operator(&o);
+    let mut evidence = Evidence::default();
+    for (product, verdict) in [("A", Verdict::Fail), ("B", Verdict::Pass), ("C", Verdict::Pass)] {
+        evidence.add_verdict(product, "1.0", "ACC-01", verdict);
+    }
+    let start = Instant::now();
+    let x = measure(&inventory, &evidence, &Measured::default());
+    println!(
+        "{sites} sites, {} devices: {:.2} s; traffic that must pass a failing unit: {:?}",
+        inventory.devices.len(),
+        start.elapsed().as_secs_f64(),
+        x.reach.must.get(&Weight::Traffic)
+    );
 }

@@ -91,7 +91,7 @@ fn main() -> Result<(), Error> {
         file => {
             let at = Instant::now();
             let policy = Policy::load(Path::new(file))?;
-            let p = commands::plan(&world, &policy, &setup, &options, None, &watch)?;
+            let p = commands::plan(&world, &policy, &setup, &options, &Default::default(), &watch)?;
             let d = &p.document;
             println!(
                 "{:.2} s plan: {:?} cost {:.0} bound {:.0} gap {:.3} %, {} jobs, {} clusters, rows {:?}",

@@ -26,7 +26,9 @@ pub mod plan;
 pub mod policy;
 pub mod report;
 pub mod scenario;
+pub mod tables;
 pub mod watch;
+pub mod workbook;
 
 pub use error::Error;
 pub use watch::{Go, Progress, Silent, Watch};

@@ -165,8 +165,11 @@ pub struct Explain {
 pub enum Network {
     /// Reads an inventory and says what is wrong with it, by file, row and column.
     Check {
-        /// Folder with sites, devices, links and protected places (CSV, gzip or Excel), or a GeoJSON or GML file.
+        /// Folder with sites, devices, links and protected places (CSV, gzip or Excel); or an .xlsx, GeoJSON, GML or NetBox JSON file; or the address of a NetBox.
         inventory: PathBuf,
+        /// How it is read.
+        #[command(flatten)]
+        source: NetworkSource,
         /// Folder to write check.json into, instead of printing it.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
@@ -185,7 +188,7 @@ pub enum Network {
         /// The network.
         #[command(flatten)]
         world: NetworkWorld,
-        /// Policy: an archetype's id or a TOML file; without it the four archetypes.
+        /// Policy: an id of the catalogue or a TOML file; without it the four archetypes.
         #[arg(long, value_name = "FILE|ID")]
         policy: Vec<String>,
         /// Day to look at; without it the start and each rule's date.
@@ -200,16 +203,16 @@ pub enum Network {
         /// The network.
         #[command(flatten)]
         world: NetworkWorld,
-        /// Policy: an archetype's id or a TOML file.
+        /// Policy: an id of the catalogue or a TOML file.
         #[arg(long, value_name = "FILE|ID")]
         policy: String,
         /// Means and search.
         #[command(flatten)]
         plan: NetworkPlan,
-        /// A former plan.json to go on from.
-        #[arg(long, value_name = "FILE")]
-        resume: Option<PathBuf>,
-        /// Folder for plan.json, plan.csv and report.html.
+        /// What it goes on from.
+        #[command(flatten)]
+        from: NetworkFrom,
+        /// Folder for plan.json, plan.csv, tables.xlsx and report.html.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
@@ -236,23 +239,101 @@ pub enum Network {
         /// The network.
         #[command(flatten)]
         world: NetworkWorld,
-        /// Policies: archetypes' ids or TOML files.
+        /// Policies: ids of the catalogue or TOML files.
         #[arg(long = "policy", value_name = "FILE|ID")]
         policies: Vec<String>,
         /// Means and search.
         #[command(flatten)]
         plan: NetworkPlan,
-        /// Folder for scenarios.json, report.html and each plan.
+        /// Folder for scenarios.json, tables.xlsx, report.html and each plan.
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
+    /// Which cost items a plan hangs on, and which would change the choice between two policies.
+    Sensitivity {
+        /// The network.
+        #[command(flatten)]
+        world: NetworkWorld,
+        /// One or two policies: ids of the catalogue or TOML files.
+        #[arg(long = "policy", value_name = "FILE|ID", required = true)]
+        policies: Vec<String>,
+        /// Means and search.
+        #[command(flatten)]
+        plan: NetworkPlan,
+        /// Folder to write sensitivity.json into, instead of printing it.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Everything on one network with made-up verdicts: the four archetypes, the frontier, sensitivity.
+    Demo {
+        /// Folder with the example operator, or another inventory.
+        inventory: PathBuf,
+        /// Means and search.
+        #[command(flatten)]
+        plan: NetworkPlan,
+        /// Folder for the report and its files.
         #[arg(long, value_name = "DIR")]
         out: PathBuf,
     },
 }
 
+/// What a plan goes on from.
+#[derive(Debug, Args)]
+pub struct NetworkFrom {
+    /// A former plan.json of the same problem to improve, such as that of an interrupted run.
+    #[arg(long, value_name = "FILE", conflicts_with = "replan")]
+    pub resume: Option<PathBuf>,
+    /// A former plan.json that is being carried out: what it does before --start is taken as done, what it does later as promised.
+    #[arg(long, value_name = "FILE")]
+    pub replan: Option<PathBuf>,
+    /// Price of doing one promised job otherwise or at another time.
+    #[arg(long, value_name = "MONEY", default_value_t = 0.0, requires = "replan")]
+    pub change_price: f64,
+}
+
+/// How an inventory is read.
+#[derive(Debug, Args)]
+pub struct NetworkSource {
+    /// File that says which spellings of vendors and products are the same; without it aliases.toml in the folder.
+    #[arg(long, value_name = "FILE")]
+    pub aliases: Option<PathBuf>,
+    /// GeoJSON with protected places, if they are not in the folder.
+    #[arg(long, value_name = "FILE")]
+    pub protected: Option<PathBuf>,
+    /// File with the token of a NetBox; without it the variable NETBOX_TOKEN.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// Which figure of each cost item is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NetworkLevel {
+    /// The low end.
+    Low,
+    /// The typical figure.
+    Typical,
+    /// The high end.
+    High,
+}
+
+impl From<NetworkLevel> for proofmark_network::cost::Level {
+    fn from(level: NetworkLevel) -> Self {
+        match level {
+            NetworkLevel::Low => Self::Low,
+            NetworkLevel::Typical => Self::Typical,
+            NetworkLevel::High => Self::High,
+        }
+    }
+}
+
 /// A network with its evidence.
 #[derive(Debug, Args)]
 pub struct NetworkWorld {
-    /// Folder with sites, devices, links and protected places.
+    /// Folder with sites, devices, links and protected places; or a file or address as for `check`.
     pub inventory: PathBuf,
+    /// How it is read.
+    #[command(flatten)]
+    pub source: NetworkSource,
     /// Folder of assessments, or a verdicts.csv; without it every device is unknown.
     #[arg(long, value_name = "DIR|FILE")]
     pub evidence: Option<PathBuf>,
@@ -265,26 +346,56 @@ pub struct NetworkWorld {
     /// Product on your own list of designated equipment.
     #[arg(long, value_name = "NAME")]
     pub product: Vec<String>,
+    /// Day of an event that a policy counts from. May be given several times.
+    #[arg(long, value_name = "NAME=YYYY-MM-DD")]
+    pub event: Vec<String>,
     /// First day of the plan.
     #[arg(long, value_name = "YYYY-MM-DD", default_value = "2027-01-01")]
     pub start: String,
     /// File that overrides cost items. May be given several times.
     #[arg(long, value_name = "FILE")]
     pub costs: Vec<PathBuf>,
+    /// Which figure of each cost item to use.
+    #[arg(long, value_enum, default_value_t = NetworkLevel::Typical)]
+    pub level: NetworkLevel,
 }
 
 /// Means of a plan, and how long to search.
 #[derive(Debug, Args)]
 pub struct NetworkPlan {
-    /// Periods of a year each.
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    pub periods: usize,
+    /// TOML file with the parameters below and a few more; what is given here overrides it.
+    #[arg(long, value_name = "FILE")]
+    pub setup: Option<PathBuf>,
+    /// Periods; without it 5.
+    #[arg(long, value_name = "N")]
+    pub periods: Option<usize>,
+    /// Months of a period; without it 12.
+    #[arg(long, value_name = "N")]
+    pub months: Option<i32>,
     /// Money in each period, one number for all or one for each, separated by commas; without it no limit.
     #[arg(long, value_name = "MONEY", value_delimiter = ',')]
     pub budget: Vec<f64>,
-    /// Crews in the whole network.
-    #[arg(long, value_name = "N", default_value_t = 80.0)]
-    pub crews: f64,
+    /// Money left over in a period can be spent later.
+    #[arg(long)]
+    pub carry: bool,
+    /// Crews in the whole network; without it 80.
+    #[arg(long, value_name = "N")]
+    pub crews: Option<f64>,
+    /// Most minutes of outage per customer of a region and period.
+    #[arg(long, value_name = "MINUTES")]
+    pub outage_ceiling: Option<f64>,
+    /// Vendor to buy from; ran:Name brings in one that the radio does not have yet. May be given several times.
+    #[arg(long, value_name = "NAME")]
+    pub target: Vec<String>,
+    /// Does not credit the refresh that a replacement makes unnecessary.
+    #[arg(long)]
+    pub no_refresh_credit: bool,
+    /// Prices do not rise because a bidder is lost.
+    #[arg(long)]
+    pub no_price_premium: bool,
+    /// Plans rules whose date has passed for the first period, instead of refusing them.
+    #[arg(long)]
+    pub late: bool,
     /// Counts equipment without evidence as failing.
     #[arg(long)]
     pub unknown_fails: bool,

@@ -6,6 +6,7 @@
 //! when one stands on the shortest path. All three are exact at the level of sites. Every figure
 //! is given for unknown = pass and unknown = fail.
 
+pub mod disjoint;
 pub mod graph;
 pub mod spatial;
 
@@ -197,7 +198,7 @@ impl Default for Options {
 }
 
 /// Whether traffic of other sites goes through this unit.
-fn carries(d: &Device) -> bool {
+pub(crate) fn carries(d: &Device) -> bool {
     matches!(d.segment, Segment::Transport | Segment::Core | Segment::Other)
 }
 

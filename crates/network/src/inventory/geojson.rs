@@ -1,8 +1,12 @@
-//! Protected places as GeoJSON (RFC 7946), and sites as GeoJSON points.
+//! GeoJSON (RFC 7946): protected places, and networks with sites as points and links as lines.
+
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Gravity, Problems, Protected, Shape};
+use super::netbox::{Rows, text};
+use super::tables::{Index, Kind};
+use super::{Gravity, Loaded, Problems, Protected, Shape};
 use crate::Error;
 
 /// Most positions in one file.
@@ -78,6 +82,78 @@ pub fn protected(
         }
     }
     Ok(out)
+}
+
+/// Reads a network: points are sites with the columns of the site table as properties; lines are
+/// links, whose ends are the properties `side_a_site` and `side_b_site`, or the sites at their first
+/// and last position.
+///
+/// # Errors
+/// The text is not GeoJSON, or holds no point.
+pub fn topology(file: &str, bytes: &[u8], out: &mut Loaded) -> Result<(), Error> {
+    let doc: Value =
+        serde_json::from_slice(bytes).map_err(|e| Error::format(file, format!("not JSON: {e}")))?;
+    let Some(features) = features(&doc) else {
+        return Err(Error::format(file, "not GeoJSON: neither a FeatureCollection nor a Feature"));
+    };
+    let key = |p: (f64, f64)| (p.0.to_bits(), p.1.to_bits());
+    let mut at: BTreeMap<(u64, u64), String> = BTreeMap::new();
+    let (mut rows, mut index) = (Rows::default(), Index::default());
+    let of_type = |kind: &'static str| {
+        (1i64..).zip(features).filter_map(move |(row, f)| {
+            let g = f.get("geometry")?;
+            (g.get("type")?.as_str()? == kind).then_some((row, f, g.get("coordinates")?))
+        })
+    };
+    for (row, f, coordinates) in of_type("Point") {
+        rows.start(row);
+        let properties = f.get("properties").and_then(Value::as_object);
+        for (k, v) in properties.into_iter().flatten() {
+            rows.put(k, text(Some(v)));
+        }
+        let name =
+            properties.and_then(|p| p.get("name")).map_or_else(String::new, |n| text(Some(n)));
+        let name = if name.is_empty() { format!("feature {row}") } else { name };
+        if let Some(p) = position(coordinates) {
+            rows.put("longitude", p.0.to_string());
+            rows.put("latitude", p.1.to_string());
+            at.insert(key(p), name.clone());
+        }
+        rows.put("name", name);
+    }
+    rows.read(Kind::Sites, file, &mut index, out);
+    if out.inventory.sites.is_empty() {
+        return Err(Error::format(file, "no Point feature: nothing is a site"));
+    }
+    for (row, f, coordinates) in of_type("LineString") {
+        let end = |side: &str, position_at: Option<&Value>| {
+            let stated = f.get("properties").and_then(|p| p.get(side));
+            match text(stated) {
+                s if s.is_empty() => {
+                    position_at.and_then(position).and_then(|p| at.get(&key(p)).cloned())
+                }
+                s => Some(s),
+            }
+        };
+        let list = coordinates.as_array();
+        let ends = (
+            end("side_a_site", list.and_then(|l| l.first())),
+            end("side_b_site", list.and_then(|l| l.last())),
+        );
+        let (Some(a), Some(b)) = ends else {
+            let reason = "a line needs side_a_site and side_b_site, or ends at the positions of sites; left out";
+            out.problems.add(file, row.unsigned_abs(), "geometry", Gravity::Error, reason);
+            continue;
+        };
+        rows.start(row);
+        for (k, v) in f.get("properties").and_then(Value::as_object).into_iter().flatten() {
+            rows.put(k, text(Some(v)));
+        }
+        rows.put("side_a_site", a);
+        rows.put("side_b_site", b);
+    }
+    rows.read(Kind::Links, file, &mut index, out);
+    Ok(())
 }
 
 fn features(doc: &Value) -> Option<&[Value]> {

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::csv::Reader;
+use super::excel::Workbook;
 use super::tables::{Index, Kind, TableReader};
-use super::{AliasGuess, Aliases, Gravity, Inventory, Problems, alias, geojson, gml, netbox};
+use super::{AliasGuess, Aliases, Gravity, Inventory, Problems, alias, geojson, gml, netbox, rest};
 use crate::{Error, files};
 
 /// How to read an inventory.
@@ -15,6 +16,8 @@ pub struct Options {
     pub aliases: Option<PathBuf>,
     /// Protected places, when they are not in the folder.
     pub protected: Option<PathBuf>,
+    /// Token of a NetBox server.
+    pub token: Option<String>,
 }
 
 /// An inventory with everything that was wrong in it.
@@ -33,19 +36,21 @@ pub struct Loaded {
 /// Most rows of a single table.
 const MAX_ROWS: u64 = 20_000_000;
 
-/// Reads an inventory: a folder with `sites`, `devices` and `links` as `.csv` or `.csv.gz` and
-/// `protected*.geojson`; or a NetBox object dump (`.json`, `.json.gz`); or a topology (`.gml`).
+/// Reads an inventory: a folder with `sites`, `devices` and `links` as `.csv`, `.csv.gz` or `.xlsx`
+/// and `protected*.geojson`; a workbook (`.xlsx`) with sheets of these names; a NetBox object dump
+/// (`.json`, `.json.gz`); a topology (`.gml`, `.geojson`); or the address of a running NetBox.
 ///
 /// # Errors
 /// The path does not exist, has no site table, or a file is not what its name says. Problems in
 /// rows are no errors; they are in [`Loaded::problems`].
 pub fn load(path: &Path, options: &Options) -> Result<Loaded, Error> {
     let mut out = Loaded::default();
-    let meta = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
-    if meta.is_dir() {
-        folder(path, options, &mut out)?;
-    } else {
-        single(path, &mut out)?;
+    match path.to_str().filter(|p| rest::is_address(p)) {
+        Some(address) => rest::read(address, options.token.as_deref(), &mut out)?,
+        None if std::fs::metadata(path).map_err(|e| Error::io(path, e))?.is_dir() => {
+            folder(path, options, &mut out)?;
+        }
+        None => single(path, &mut out)?,
     }
     if let Some(p) = &options.protected {
         add_protected(p, &mut out)?;
@@ -117,10 +122,42 @@ fn single(path: &Path, out: &mut Loaded) -> Result<(), Error> {
     let stem = name.strip_suffix(".gz").unwrap_or(&name);
     if stem.ends_with(".gml") {
         gml::read(&name, &bytes, &mut out.inventory, &mut out.problems)
+    } else if stem.ends_with(".geojson") {
+        geojson::topology(&name, &bytes, out)
     } else if stem.ends_with(".json") {
         netbox::dump(&name, &bytes, out)
+    } else if stem.ends_with(".xlsx") {
+        workbook(&name, &bytes, out)
     } else {
-        Err(Error::format(name, "not a folder with sites.csv, not .gml, not .json"))
+        Err(Error::format(
+            name,
+            "not a folder with sites.csv, and not .xlsx, .gml, .geojson or NetBox .json",
+        ))
+    }
+}
+
+/// All tables of one workbook.
+fn workbook(name: &str, bytes: &[u8], out: &mut Loaded) -> Result<(), Error> {
+    let mut book = Workbook::open(name, bytes)?;
+    let mut index = Index::default();
+    for (kind, stem, required) in TABLES {
+        match book.sheet(stem) {
+            Some(sheet) => book.table(kind, &sheet, &mut index, out)?,
+            None if required => {
+                return Err(Error::format(name, format!("no sheet named {stem}")));
+            }
+            None => out.problems.add(
+                name,
+                0,
+                "",
+                Gravity::Warning,
+                format!("no sheet named {stem}; the table is empty"),
+            ),
+        }
+    }
+    match book.sheet("protected") {
+        Some(sheet) => book.protected(&sheet, out),
+        None => Ok(()),
     }
 }
 
@@ -134,7 +171,7 @@ const TABLES: [(Kind, &str, bool); 3] = [
 fn folder(path: &Path, options: &Options, out: &mut Loaded) -> Result<(), Error> {
     let mut index = Index::default();
     for (kind, stem, required) in TABLES {
-        let found = ["csv", "csv.gz"]
+        let found = ["csv", "csv.gz", "xlsx"]
             .iter()
             .map(|e| path.join(format!("{stem}.{e}")))
             .find(|p| p.is_file());
@@ -143,12 +180,20 @@ fn folder(path: &Path, options: &Options, out: &mut Loaded) -> Result<(), Error>
                 let bytes = files::read(&p, files::MAX_INPUT)?;
                 let name = p.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 out.files.push(name.clone());
-                table(kind, &name, &bytes, &mut out.inventory, &mut index, &mut out.problems)?;
+                if name.ends_with(".xlsx") {
+                    let mut book = Workbook::open(&name, &bytes)?;
+                    let sheet = book.sheet(stem).or_else(|| book.only()).ok_or_else(|| {
+                        Error::format(&name, format!("several sheets, and none is named {stem}"))
+                    })?;
+                    book.table(kind, &sheet, &mut index, out)?;
+                } else {
+                    table(kind, &name, &bytes, &mut out.inventory, &mut index, &mut out.problems)?;
+                }
             }
             None if required => {
                 return Err(Error::format(
                     path.display().to_string(),
-                    "no sites.csv or sites.csv.gz in this folder",
+                    "no sites.csv, sites.csv.gz or sites.xlsx in this folder",
                 ));
             }
             None => out.problems.add(

@@ -7,10 +7,12 @@
 
 pub mod alias;
 pub mod csv;
+mod excel;
 pub mod geojson;
 pub mod gml;
 pub mod load;
 pub mod netbox;
+pub mod rest;
 pub mod tables;
 
 use std::collections::HashMap;

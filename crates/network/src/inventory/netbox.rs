@@ -5,7 +5,7 @@
 //! without the prefix `cf_`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -59,25 +59,14 @@ pub fn dump(file: &str, bytes: &[u8], out: &mut Loaded) -> Result<(), Error> {
     let mut index = Index::default();
     rows.read(Kind::Sites, file, &mut index, out);
 
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for (pk, f) in of("dcim.device") {
         let kind = f
             .get("device_type")
             .and_then(Value::as_i64)
             .and_then(|k| of("dcim.devicetype").get(&k));
         rows.start(*pk);
-        let own = text(f.get("name"));
-        // NetBox allows devices without a name, and the same name at two sites.
-        let unnamed = own.is_empty();
-        let taken = !unnamed && !seen.insert(own.clone());
-        rows.put(
-            "name",
-            match (unnamed, taken) {
-                (true, _) => format!("device {pk}"),
-                (_, true) => format!("{own} [{pk}]"),
-                _ => own,
-            },
-        );
+        rows.put("name", unique(text(f.get("name")), *pk, &mut seen));
         rows.put("site", name("dcim.site", f.get("site"), "name"));
         rows.put("role", name("dcim.devicerole", f.get("device_role").or(f.get("role")), "name"));
         rows.put(
@@ -133,6 +122,17 @@ fn links(
         }
     }
     rows.read(Kind::Links, file, index, out);
+}
+
+/// A name for a device: NetBox allows devices without one, and the same one at two sites.
+pub(crate) fn unique(own: String, pk: i64, seen: &mut BTreeSet<String>) -> String {
+    if own.is_empty() {
+        format!("device {pk}")
+    } else if seen.insert(own.clone()) {
+        own
+    } else {
+        format!("{own} [{pk}]")
+    }
 }
 
 /// A scalar as text.

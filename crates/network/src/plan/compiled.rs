@@ -182,6 +182,11 @@ impl<'a> Compiled<'a> {
     /// Adds (or takes away, `sign` -1) what a decision draws. `column` is `choice * t + period`, or
     /// [`KEEP`].
     pub fn draw(&self, job: usize, column: u16, sign: f64, usage: &mut [f64]) {
+        self.drawn(job, column, |k, amount| usage[k] += sign * amount);
+    }
+
+    /// Calls `each` with every resource that a decision draws on, and the amount.
+    pub fn drawn(&self, job: usize, column: u16, mut each: impl FnMut(usize, f64)) {
         let j = &self.p.jobs[job];
         let t = self.t;
         let (mut after, mut when) = (j.member, t);
@@ -190,11 +195,11 @@ impl<'a> Compiled<'a> {
             when = column as usize % t;
             after = c.member;
             let last = if self.p.carry { t } else { when + 1 };
-            for u in &mut usage[when..last] {
-                *u += sign * c.spend;
+            for k in when..last {
+                each(k, c.spend);
             }
-            usage[self.crew(j.region as usize, when)] += sign * c.crew;
-            usage[self.outage(j.region as usize, when)] += sign * c.outage;
+            each(self.crew(j.region as usize, when), c.crew);
+            each(self.outage(j.region as usize, when), c.outage);
         }
         if j.member | after == 0 {
             return;
@@ -203,7 +208,6 @@ impl<'a> Compiled<'a> {
         for (k, r) in self.p.rows.iter().enumerate() {
             let bit = 1u64 << r.set;
             if (j.member | after) & bit != 0 {
-                let w = sign * self.weight(job, r.set as usize);
                 let mut sum = 0.0;
                 if j.member & bit != 0 {
                     sum += r.coefficient[..when].iter().sum::<f64>();
@@ -211,7 +215,7 @@ impl<'a> Compiled<'a> {
                 if after & bit != 0 {
                     sum += r.coefficient[when..].iter().sum::<f64>();
                 }
-                usage[first + k] += w * sum;
+                each(first + k, self.weight(job, r.set as usize) * sum);
             }
         }
     }

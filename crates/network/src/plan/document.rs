@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::build::{Program, Setup};
-use super::conflict::{self, Conflict};
-use super::instance::{Decision, NONE};
+use super::check::{Violation, What};
+use super::conflict::{self, Conflict, Limit};
+use super::former::Kept;
+use super::instance::NONE;
+use super::schedule::{self, Broken};
 use super::{Duals, Solution, Status};
+use crate::Error;
 use crate::cost::Item;
 use crate::date::Date;
 use crate::inventory::{Inventory, csv::push_record};
@@ -15,7 +19,6 @@ use crate::policy::{
     Bound,
     comply::{Answer, comply},
 };
-use crate::{Error, Interval};
 
 /// What one period holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,6 +70,32 @@ pub struct PlannedJob {
     pub customer_minutes: f64,
     /// Rules that set a date.
     pub due: Vec<String>,
+    /// Devices that get another vendor, or another release of their own (then none).
+    pub to: Vec<(String, Option<String>)>,
+}
+
+/// What a way out of a conflict costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WayOut {
+    /// The limit that is dropped.
+    pub without: String,
+    /// Cost of the best plan found then; none when that alone is not enough.
+    pub cost: Option<f64>,
+}
+
+/// What is known about a plan beside its solution.
+#[derive(Debug, Clone, Default)]
+pub struct Extra {
+    /// Why not everything is kept.
+    pub conflict: Option<Conflict>,
+    /// Cost of the best plan when one limit of the conflict is dropped.
+    pub ways_out: Vec<(Limit, Option<f64>)>,
+    /// Cost with all cost items at their low and at their high ends.
+    pub range: (f64, f64),
+    /// What no choice of vendors can mend, in words.
+    pub paths: Vec<String>,
+    /// What was kept of a former plan.
+    pub promised: Option<Kept>,
 }
 
 /// The document.
@@ -82,6 +111,8 @@ pub struct Document {
     pub stopped: bool,
     /// Net cost: discounted, refresh credited, outage and performance valued.
     pub cost: f64,
+    /// The same plan with all cost items at their low and at their high ends.
+    pub cost_range: (f64, f64),
     /// Proven: no plan costs less.
     pub bound: f64,
     /// `(cost - bound) / cost`.
@@ -108,6 +139,14 @@ pub struct Document {
     pub conflict: Option<Conflict>,
     /// The same in words.
     pub conflict_words: Vec<String>,
+    /// What each single limit of the conflict costs: the plan without it.
+    pub ways_out: Vec<WayOut>,
+    /// What was kept of a former plan that was promised.
+    pub promised: Option<Kept>,
+    /// Soft rules that the weekly schedule does not keep, at most [`LISTED`].
+    pub schedule: Vec<Broken>,
+    /// How many there are.
+    pub schedule_broken: usize,
     /// What was assumed or left aside.
     pub notes: Vec<String>,
     /// Cost items used, with their confidence.
@@ -117,6 +156,9 @@ pub struct Document {
     /// Jobs that are done or have to be.
     pub jobs: Vec<PlannedJob>,
 }
+
+/// Most broken soft rules listed.
+pub const LISTED: usize = 1000;
 
 impl Document {
     /// Puts everything about a solved program together.
@@ -128,7 +170,7 @@ impl Document {
         program: &Program,
         setup: &Setup,
         solution: &Solution,
-        conflict: Option<Conflict>,
+        extra: Extra,
     ) -> Result<Self, Error> {
         let inv: &Inventory = b.inventory;
         let p = &program.instance;
@@ -139,7 +181,11 @@ impl Document {
         for end in &program.ends {
             compliance.extend(comply(b, &changes, *end)?);
         }
-        let weeks = super::schedule::weeks(inv, program, &solution.plan, setup.months);
+        let near = schedule::neighbours(inv);
+        let weeks = schedule::weeks(inv, program, &solution.plan, setup.months, &near);
+        let mut broken = schedule::check(inv, program, &solution.plan, &weeks, setup.months, &near);
+        let schedule_broken = broken.len();
+        broken.truncate(LISTED);
         let jobs: Vec<PlannedJob> = (0..p.jobs.len())
             .map(|j| {
                 let info = &program.jobs[j];
@@ -150,6 +196,18 @@ impl Document {
                 let name = |list: &[u32]| {
                     list.iter().map(|d| inv.devices[*d as usize].name.clone()).collect::<Vec<_>>()
                 };
+                let to = done.map(|(c, _)| {
+                    let c = &program.choices[(p.jobs[j].first + c) as usize];
+                    let part = |list: &[u32], does: bool, vendor| {
+                        let vendor: Option<String> =
+                            Some(inv.text(vendor).to_owned()).filter(|v| !v.is_empty());
+                        let list = if does { name(list) } else { Vec::new() };
+                        list.into_iter().map(move |d| (d, vendor.clone()))
+                    };
+                    part(&info.radio, c.radio, c.radio_vendor)
+                        .chain(part(&info.other, c.other, c.other_vendor))
+                        .collect()
+                });
                 PlannedJob {
                     job: j as u32,
                     site: inv.sites[info.site as usize].name.clone(),
@@ -171,6 +229,7 @@ impl Document {
                         .iter()
                         .map(|d| format!("{} by period {}", d.0, d.1 + 1))
                         .collect(),
+                    to: to.unwrap_or_default(),
                 }
             })
             .collect();
@@ -198,30 +257,51 @@ impl Document {
             text.push_str(&d.map_or("-".into(), |(c, w)| format!("{c}@{w}")));
             text.push(' ');
         }
-        let mut words: Vec<String> = Vec::new();
-        if let Some(c) = &conflict {
-            let names: Vec<String> = c
-                .limits
-                .iter()
-                .map(|l| match l {
-                    conflict::Limit::Rule(k) => b
-                        .policy
-                        .rules
-                        .get(*k as usize)
-                        .map_or_else(String::new, |r| format!("rule {}", r.id)),
-                    conflict::Limit::Dates => "dates of removal".into(),
-                    other => format!("{other:?}").to_lowercase(),
-                })
-                .collect();
+        let limit = |l: &Limit| match l {
+            Limit::Rule(k) => {
+                let rule = b.policy.rules.get(*k as usize);
+                rule.map_or_else(|| "exposure".into(), |r| format!("rule {}", r.id))
+            }
+            Limit::Dates => "dates of removal".into(),
+            other => format!("{other:?}").to_lowercase(),
+        };
+        let ways_out: Vec<WayOut> = extra
+            .ways_out
+            .iter()
+            .map(|(l, cost)| WayOut { without: limit(l), cost: *cost })
+            .collect();
+        let mut words = extra.paths;
+        if let Some(c) = &extra.conflict {
+            let names: Vec<String> = c.limits.iter().map(limit).collect();
             if !names.is_empty() {
                 words.push(format!("cannot all hold: {}", names.join(", ")));
             }
-            words.extend(
-                c.relaxation
-                    .iter()
-                    .take(50)
-                    .map(|v| conflict::words(v, &program.regions, &program.rows)),
-            );
+            words.extend(ways_out.iter().map(|w| match w.cost {
+                Some(cost) => format!("without {}: a plan at {cost:.0}", w.without),
+                None => format!("without {} alone no plan was found either", w.without),
+            }));
+            let (undone, rest): (Vec<&Violation>, Vec<&Violation>) =
+                c.relaxation.iter().partition(|v| matches!(v.what, What::Job { .. }));
+            let sites: Vec<&str> = undone
+                .iter()
+                .filter_map(|v| match v.what {
+                    What::Job { job } => program.jobs.get(job as usize),
+                    _ => None,
+                })
+                .map(|j| inv.sites[j.site as usize].name.as_str())
+                .take(5)
+                .collect();
+            if !undone.is_empty() {
+                words.push(format!(
+                    "least that has to give: {} jobs are not done by their date, such as at {}",
+                    undone.len(),
+                    sites.join(", ")
+                ));
+            }
+            words.extend(rest.iter().take(50).map(|v| {
+                let what = conflict::words(v, &program.regions, &program.rows);
+                format!("least that has to give: {what}")
+            }));
         }
         Ok(Self {
             schema: "proofmark-plan/1",
@@ -229,6 +309,7 @@ impl Document {
             status: solution.status,
             stopped: solution.stopped,
             cost: a.cost,
+            cost_range: extra.range,
             bound: solution.bound,
             gap: solution.gap,
             start: b.start,
@@ -245,8 +326,12 @@ impl Document {
                 .collect(),
             prices: solution.prices.clone(),
             rows: program.rows.clone(),
-            conflict,
+            conflict: extra.conflict,
             conflict_words: words,
+            ways_out,
+            promised: extra.promised,
+            schedule: broken,
+            schedule_broken,
             notes: program.notes.clone(),
             items: program.items.clone(),
             digest: proofmark_model::Digest::of(text.as_bytes()).to_string(),
@@ -297,58 +382,4 @@ impl Document {
         }
         out
     }
-}
-
-/// The decisions of a former plan by site and devices, to resume it or to plan anew from it.
-#[derive(Debug, Clone, Deserialize)]
-struct Former {
-    jobs: Vec<FormerJob>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct FormerJob {
-    devices: Vec<String>,
-    action: String,
-    period: Option<u32>,
-}
-
-/// Reads the decisions of a `plan.json` back for a program: jobs are matched by their devices,
-/// actions by their words, so a plan survives a changed inventory as far as it can.
-///
-/// # Errors
-/// The text is no plan.
-pub fn read_back(
-    name: &str,
-    text: &[u8],
-    inventory: &Inventory,
-    program: &Program,
-) -> Result<Vec<Decision>, Error> {
-    let former: Former = serde_json::from_slice(text)
-        .map_err(|e| Error::format(name, format!("not a plan: {e}")))?;
-    let by: BTreeMap<Vec<String>, (String, Option<u32>)> =
-        former.jobs.into_iter().map(|j| (j.devices, (j.action, j.period))).collect();
-    Ok(program
-        .jobs
-        .iter()
-        .enumerate()
-        .map(|(j, info)| {
-            let devices: Vec<String> = info
-                .radio
-                .iter()
-                .chain(&info.other)
-                .map(|d| inventory.devices[*d as usize].name.clone())
-                .collect();
-            let (action, period) = by.get(&devices)?;
-            let job = &program.instance.jobs[j];
-            let c = (0..job.count)
-                .find(|c| program.choices[(job.first + c) as usize].what == *action)?;
-            period.filter(|p| (1..=program.instance.periods as u32).contains(p)).map(|p| (c, p - 1))
-        })
-        .collect())
-}
-
-/// A number as an interval for documents.
-#[must_use]
-pub fn band(cost: f64, bound: f64) -> Interval {
-    Interval { low: bound.min(cost), high: cost }
 }

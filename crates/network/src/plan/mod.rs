@@ -13,6 +13,7 @@ mod compiled;
 pub mod conflict;
 pub mod document;
 mod exact;
+pub mod former;
 pub mod instance;
 pub mod sample;
 pub mod schedule;
@@ -219,7 +220,8 @@ impl Run<'_, '_> {
                     }
                 }
                 let moves = self.moves() / 8;
-                search.improve(&mut s, &prices, moves, 0.05, o.seed, &mut work);
+                let stop = || self.interrupted("construct", 0);
+                search.improve(&mut s, &prices, moves, 0.05, o.seed, &stop, &mut work);
                 (search, s)
             })
             .collect();
@@ -259,7 +261,9 @@ impl Run<'_, '_> {
                     let mut s = s.clone();
                     let seed =
                         o.seed.wrapping_mul(0x1_0001).wrapping_add(u64::from(round * 64 + c + 1));
-                    search.improve(&mut s, &prices, self.moves(), heat, seed, &mut Work::default());
+                    let stop = || self.interrupted("search", round);
+                    let work = &mut Work::default();
+                    search.improve(&mut s, &prices, self.moves(), heat, seed, &stop, work);
                     s
                 })
                 .collect();
@@ -273,6 +277,18 @@ impl Run<'_, '_> {
             self.offer(&search, &s);
         }
         self.exact();
+    }
+
+    /// Tells how far it is from within a long step, and whether to stop.
+    fn interrupted(&self, stage: &str, round: u32) -> bool {
+        let progress = Progress {
+            stage,
+            done: u64::from(round),
+            of: u64::from(self.options.rounds),
+            incumbent: self.incumbent(),
+            bound: Some(self.bound),
+        };
+        self.watch.tell(&progress) == Go::Stop
     }
 
     fn moves(&self) -> u64 {

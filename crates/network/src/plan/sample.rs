@@ -7,6 +7,8 @@
 
 use super::instance::{Choice, Cluster, Instance, Job, NONE, Platform, Row};
 use super::search::Random;
+use crate::date::Date;
+use crate::inventory::{Device, Inventory, Link, Segment, Site, Sym};
 
 /// Which policy the sample is planned under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +17,127 @@ pub enum Policy {
     Cap,
     /// Everything out within five periods.
     Full,
+}
+
+/// Size of a made-up operator.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Operator {
+    /// Sites.
+    pub sites: usize,
+    /// Share of the radio clusters with vendor `A`; the others have `B` and `C`.
+    pub share: f64,
+    /// Cores from `A`, of eight functions each.
+    pub cores: usize,
+    /// First and last year of installation, spread evenly.
+    pub installed: (i32, i32),
+}
+
+/// An inventory of a given size: sites in rows of clusters of 30, each with a baseband for 4G, one
+/// for 5G, three radios and a router of one vendor; product and release carry the vendor's name.
+#[must_use]
+pub fn operator(o: &Operator) -> Inventory {
+    let mut inv = Inventory::default();
+    let mut name = |t: &str| Some(inv.names.intern(t));
+    let region = name("all");
+    let vendors = [name("A"), name("B"), name("C")];
+    let release = name("1.0");
+    let (amf, bb4, bb5, rru, csr) =
+        (name("amf"), name("bbu4g"), name("bbu5g"), name("rru"), name("csr"));
+    let cluster: Vec<Option<Sym>> = (0..=o.sites / 30).map(|c| name(&format!("C{c}"))).collect();
+    let blank = Site {
+        name: String::new(),
+        latitude: None,
+        longitude: None,
+        region,
+        geotype: None,
+        structure: None,
+        cluster: None,
+        tower_load_pct: None,
+        power_headroom_w: None,
+        population: Some(2000.0),
+        customers: Some(1000.0),
+        traffic: Some(100.0),
+        access: 0xfff,
+        sensitive: false,
+    };
+    let unit = |name: String, site: usize, vendor, segment, function, year: i32| Device {
+        name,
+        site: site as u32,
+        role: None,
+        vendor,
+        product: vendor,
+        release,
+        segment,
+        function,
+        generation: None,
+        coupling: None,
+        installed: Date::new(year, 7, 1),
+        end_of_support: None,
+        traffic_share: None,
+    };
+    let (first, last) = o.installed;
+    for s in 0..o.sites {
+        let c = s / 30;
+        inv.sites.push(Site {
+            name: format!("s{s}"),
+            latitude: Some(48.0 + 0.02 * (c / 40) as f64 + 0.003 * (s % 30 / 6) as f64),
+            longitude: Some(8.0 + 0.02 * (c % 40) as f64 + 0.003 * (s % 6) as f64),
+            cluster: cluster[c],
+            ..blank.clone()
+        });
+        // A share of every run of clusters, evenly spread.
+        let own = ((c + 1) as f64 * o.share) as usize > (c as f64 * o.share) as usize;
+        let v = vendors[if own { 0 } else { 1 + c % 2 }];
+        let year = first + (s as i32 * 7 + c as i32) % (last - first + 1).max(1);
+        for (k, (segment, function)) in [
+            (Segment::Ran, bb4),
+            (Segment::Ran, bb5),
+            (Segment::Ran, rru),
+            (Segment::Ran, rru),
+            (Segment::Ran, rru),
+            (Segment::Transport, csr),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            inv.devices.push(unit(format!("s{s}-{k}"), s, v, segment, function, year));
+        }
+    }
+    // Sites hang on the first of their cluster, clusters on two others, the first ten on the centre.
+    for s in 0..o.sites {
+        let head = s / 30 * 30;
+        let ends: &[usize] = match s - head {
+            0 if s / 30 < 10 => &[o.sites],
+            0 => &[head - 30, head - 300],
+            _ => &[head],
+        };
+        for &b in ends {
+            inv.links.push(Link {
+                label: String::new(),
+                a: s as u32,
+                b: b as u32,
+                length_km: Some(1.0),
+                medium: None,
+                srlg: None,
+            });
+        }
+    }
+    // Somebody to buy from, in every segment.
+    inv.sites.push(Site { name: "centre".into(), ..blank });
+    let centre = o.sites;
+    for k in 0..8 * o.cores {
+        let year = first + k as i32 % (last - first + 1).max(1);
+        inv.devices.push(unit(format!("core{k}"), centre, vendors[0], Segment::Core, amf, year));
+    }
+    for (k, v) in [1, 2].into_iter().enumerate() {
+        for (segment, function) in
+            [(Segment::Core, amf), (Segment::Transport, csr), (Segment::Ran, bb4)]
+        {
+            let name = format!("{}-{k}", segment.name());
+            inv.devices.push(unit(name, centre, vendors[v], segment, function, last));
+        }
+    }
+    inv
 }
 
 /// Splits points by the median of the wider side until no part has more than `most`.

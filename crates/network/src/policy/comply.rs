@@ -1,23 +1,24 @@
 //! Compliance by rule and date, as the network stands or as a plan will leave it.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{Bound, Kind, Rule, unit};
 use crate::date::Date;
 use crate::evidence::Status;
-use crate::exposure::{Weight, spatial::Grid};
+use crate::exposure::disjoint::{Holders, cuts};
+use crate::exposure::{self, Weight, graph::Graph, spatial::Grid};
 use crate::inventory::Sym;
 use crate::{Error, Interval};
 
 /// What becomes of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Change {
-    /// Done by this date.
-    pub on: Date,
-    /// Vendor afterwards.
-    pub vendor: Option<Sym>,
-    /// Whether it is out of every designated set afterwards (else it is mitigated only).
-    pub clears: bool,
+    /// Day by which it is out of every designated set, and its vendor from then on.
+    pub replaced: Option<(Date, Option<Sym>)>,
+    /// Day by which it is mitigated.
+    pub mitigated: Option<Date>,
 }
 
 /// Answer for one rule at one date.
@@ -54,7 +55,7 @@ pub const LISTED: usize = 20;
 ///
 /// # Errors
 /// A rule refers to an event without a date.
-pub fn comply(b: &Bound<'_>, changes: &[Option<Change>], on: Date) -> Result<Vec<Answer>, Error> {
+pub fn comply(b: &Bound<'_>, changes: &[Change], on: Date) -> Result<Vec<Answer>, Error> {
     let grid = Grid::new(b.inventory);
     let mut out = Vec::new();
     for rule in &b.policy.rules {
@@ -81,9 +82,11 @@ pub fn comply(b: &Bound<'_>, changes: &[Option<Change>], on: Date) -> Result<Vec
                 breaches,
             });
         };
-        let done = |d: usize| changes.get(d).copied().flatten().filter(|c| c.on <= on);
-        let hit =
-            |d: usize, unknown: bool| done(d).is_none_or(|c| !c.clears) && b.hits(rule, d, unknown);
+        let change = |d: usize| changes.get(d).copied().unwrap_or_default();
+        let replaced = |d: usize| change(d).replaced.filter(|c| c.0 <= on);
+        let mitigated = |d: usize| change(d).mitigated.is_some_and(|m| m <= on);
+        let hit = |d: usize, unknown: bool| replaced(d).is_none() && b.hits(rule, d, unknown);
+        let vendor = |d: usize| replaced(d).map_or(b.inventory.devices[d].vendor, |c| c.1);
         match rule.kind {
             Kind::ShareCap => {
                 for name in &rule.units {
@@ -100,10 +103,7 @@ pub fn comply(b: &Bound<'_>, changes: &[Option<Change>], on: Date) -> Result<Vec
             }
             Kind::MinVendors => {
                 let n = rule.n.unwrap_or(2) as usize;
-                let mut shares = vendor_shares(b, rule, &|d| match done(d) {
-                    Some(c) if c.clears => c.vendor,
-                    _ => b.inventory.devices[d].vendor,
-                });
+                let mut shares = vendor_shares(b, rule, &vendor);
                 shares.sort_by(|a, b| b.total_cmp(a));
                 let top: f64 = shares.iter().take(n - 1).sum();
                 answer(
@@ -111,6 +111,25 @@ pub fn comply(b: &Bound<'_>, changes: &[Option<Change>], on: Date) -> Result<Vec
                     rule.ceiling.unwrap_or(0.95),
                     "share of the largest vendors",
                     Vec::new(),
+                );
+            }
+            Kind::DisjointPaths => {
+                let graph = Graph::new(b.inventory, exposure::core_sites(b.inventory));
+                let holders = Holders::new(b.inventory, vendor);
+                let places = b.places(rule, &grid);
+                let parted = |unknown: bool| -> BTreeSet<u32> {
+                    cuts(&graph, &holders, &places, unknown).into_iter().map(|c| c.site).collect()
+                };
+                let low = parted(false);
+                let high = parted(true).len().max(low.len());
+                answer(
+                    Interval { low: low.len() as f64, high: high as f64 },
+                    0.0,
+                    "protected sites",
+                    low.iter()
+                        .take(LISTED)
+                        .map(|s| b.inventory.sites[*s as usize].name.clone())
+                        .collect(),
                 );
             }
             _ => {
@@ -128,7 +147,7 @@ pub fn comply(b: &Bound<'_>, changes: &[Option<Change>], on: Date) -> Result<Vec
                     }
                     // Mitigated or gone.
                     Kind::Mitigate | Kind::Localise | Kind::LimitRemoteAccess => {
-                        done(d).is_none() && b.hits(rule, d, unknown)
+                        !mitigated(d) && hit(d, unknown)
                     }
                     // Disposal follows removal; it is a cost, not a state of the network.
                     Kind::Dispose => false,

@@ -17,7 +17,7 @@ use crate::exposure::Weight;
 use crate::inventory::{Device, Inventory, Segment};
 use crate::{Error, files};
 
-/// The rule types of the library, and two helpers.
+/// The eleven rule types of the library, and helpers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -47,6 +47,8 @@ pub enum Kind {
     Mitigate,
     /// What is removed must be disposed of.
     Dispose,
+    /// Sites in protected places stay joined to the core when any one vendor fails.
+    DisjointPaths,
 }
 
 /// Which units a rule is about, before the designated set is applied. Empty lists: all.

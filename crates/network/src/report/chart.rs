@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{esc, money, percent};
+use crate::scenario::sensitivity::Bar;
 use crate::scenario::{Column, Point};
 
 const W: f64 = 760.0;
@@ -18,7 +19,7 @@ fn colour(k: usize) -> &'static str {
 fn open(o: &mut String, title: &str) {
     let _ = write!(
         o,
-        "<h3>{}</h3><figure><svg viewBox=\"0 0 {W} {H}\" role=img aria-label=\"{}\">",
+        "<h3>{}</h3><figure><div class=chart><svg viewBox=\"0 0 {W} {H}\" role=img aria-label=\"{}\">",
         esc(title),
         esc(title)
     );
@@ -39,7 +40,7 @@ fn axis(o: &mut String, top: f64, show: &dyn Fn(f64) -> String) {
 }
 
 fn key(o: &mut String, names: impl Iterator<Item = String>) {
-    o.push_str("</svg><div class=key>");
+    o.push_str("</svg></div><div class=key>");
     for (k, n) in names.enumerate() {
         let _ = write!(o, "<span><i style=\"background:{}\"></i>{}</span>", colour(k), esc(&n));
     }
@@ -154,4 +155,53 @@ pub fn band(o: &mut String, title: &str, points: &[Point]) {
             write!(o, "<text x={:.1} y={} text-anchor=middle>{}</text>", x(v), H - 8.0, percent(v));
     }
     key(o, std::iter::once("plan, and the band down to the proven bound".to_owned()));
+}
+
+/// Most bars of a tornado.
+const BARS: usize = 12;
+
+/// The widest bars of a tornado; a bar that changes the choice between two policies is marked.
+pub fn tornado(o: &mut String, title: &str, bars: &[Bar]) {
+    let bars = &bars[..bars.len().min(BARS)];
+    let low = bars.iter().map(|b| b.cost.0.min(b.cost.1)).fold(f64::INFINITY, f64::min);
+    let high = bars.iter().map(|b| b.cost.0.max(b.cost.1)).fold(low, f64::max);
+    let span = (high - low).max(1e-9);
+    let (left, row) = (250.0, 22.0);
+    let tall = row * bars.len() as f64 + 40.0;
+    let _ = write!(
+        o,
+        "<h3>{0}</h3><figure><div class=chart><svg viewBox=\"0 0 {W} {tall}\" role=img aria-label=\"{0}\">",
+        esc(title)
+    );
+    let x = |v: f64| left + (W - left - 20.0) * (v - low) / span;
+    for (k, b) in bars.iter().enumerate() {
+        let y = 8.0 + row * k as f64;
+        let (from, to) = (b.cost.0.min(b.cost.1), b.cost.0.max(b.cost.1));
+        let _ = write!(
+            o,
+            "<text x={:.1} y={:.1} text-anchor=end>{}</text><rect x={:.1} y={y:.1} width={:.1} height={:.1} fill={}><title>{} to {}, {}</title></rect>",
+            left - 8.0,
+            y + 13.0,
+            esc(&b.item),
+            x(from),
+            (x(to) - x(from)).max(1.0),
+            row - 6.0,
+            if b.decides { "var(--maybe)" } else { "var(--hi)" },
+            money(from),
+            money(to),
+            esc(&b.confidence),
+        );
+    }
+    for k in 0..=3 {
+        let v = low + span * f64::from(k) / 3.0;
+        let anchor = if k == 3 { "end" } else { "middle" };
+        let _ = write!(
+            o,
+            "<text x={:.1} y={:.1} text-anchor={anchor}>{}</text>",
+            x(v),
+            tall - 8.0,
+            esc(&money(v))
+        );
+    }
+    o.push_str("</svg></div><div class=key><span><i style=\"background:var(--hi)\"></i>from the item's low to its high end</span><span><i style=\"background:var(--maybe)\"></i>would change the choice between the first policy and the one by evidence</span></div></figure>");
 }

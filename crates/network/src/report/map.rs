@@ -1,11 +1,11 @@
 //! The map: an SVG of sites from the inventory's own positions.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use crate::commands::{Planned, World};
 use crate::evidence::Status;
-use crate::inventory::Shape;
+use crate::inventory::{Inventory, Shape};
 
 /// Draws the map with the plan of one policy.
 pub fn map(o: &mut String, world: &World, p: &Planned) {
@@ -79,7 +79,8 @@ pub fn map(o: &mut String, world: &World, p: &Planned) {
         o,
         "<svg class=map viewBox=\"0 0 {w:.0} {h:.0}\" role=img aria-label=\"Map of sites\">"
     );
-    land(o, &known, &xy);
+    let spots: Vec<(f64, f64)> = known.iter().map(|p| xy(*p)).collect();
+    super::land::draw(o, &spots, (w, h));
     let dot = if known.len() > 20_000 {
         2.0
     } else if known.len() > 3000 {
@@ -124,44 +125,42 @@ pub fn map(o: &mut String, world: &World, p: &Planned) {
         };
         let _ = write!(o, "<path d=\"{d}\" {style} stroke-width={dot} data-dot={dot} />");
     }
-    o.push_str("</svg><div class=key><span><i style=\"background:var(--bad)\"></i>has a failing unit</span><span><i style=\"background:var(--ok)\"></i>replaced or updated by then</span><span><i style=\"background:var(--soft)\"></i>no failing unit</span><span><i style=\"background:var(--maybe)\"></i>unknown</span><span><i style=\"border:1px solid var(--hi)\"></i>protected place</span></div><figcaption>Wheel or pinch to zoom, drag to move. The shaded area is where the operator has sites.</figcaption></figure>");
+    names_of_regions(o, inv, &at, &xy);
+    // One degree of latitude is 111 km.
+    let km = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0]
+        .into_iter()
+        .rfind(|km| km / 111.2 * scale < w / 5.0)
+        .unwrap_or(1.0);
+    let _ = write!(
+        o,
+        "<g class=scale><path d=\"M{margin} {y:.1}h{len:.1}\"/><text x={margin} y={:.1}>{km} km</text></g>",
+        h - margin - 8.0,
+        y = h - margin,
+        len = km / 111.2 * scale,
+    );
+    o.push_str("</svg><div class=key><span><i style=\"background:var(--bad)\"></i>has a failing unit</span><span><i style=\"background:var(--ok)\"></i>replaced or updated by then</span><span><i style=\"background:var(--soft)\"></i>no failing unit</span><span><i style=\"background:var(--maybe)\"></i>unknown</span><span><i style=\"border:1px solid var(--hi)\"></i>protected place</span></div><figcaption>Wheel or pinch to zoom, drag to move. The outlines follow the density of the operator's own sites: coasts and empty land show as places without any; they are no borders of a country.</figcaption></figure>");
 }
 
-/// The area with sites: cells of a grid, grown by one so that gaps close.
-fn land(o: &mut String, known: &[(f64, f64)], xy: &dyn Fn((f64, f64)) -> (f64, f64)) {
-    let span = |k: fn(&(f64, f64)) -> f64| {
-        known.iter().map(k).fold(f64::MIN, f64::max) - known.iter().map(k).fold(f64::MAX, f64::min)
-    };
-    let step = (span(|p| p.0).max(span(|p| p.1)) / 120.0).max(1e-4);
-    let cells: BTreeSet<(i64, i64)> =
-        known.iter().map(|p| ((p.1 / step).floor() as i64, (p.0 / step).floor() as i64)).collect();
-    let mut grown = BTreeSet::new();
-    for (r, c) in cells {
-        for dr in -1..=1 {
-            for dc in -1..=1 {
-                grown.insert((r + dr, c + dc));
-            }
+/// Names of the largest regions at the middle of their sites.
+fn names_of_regions(
+    o: &mut String,
+    inv: &Inventory,
+    at: &[Option<(f64, f64)>],
+    xy: &dyn Fn((f64, f64)) -> (f64, f64),
+) {
+    let mut sums: BTreeMap<&str, (f64, f64, f64)> = BTreeMap::new();
+    for (site, p) in inv.sites.iter().zip(at) {
+        if let (Some(p), name) = (p, inv.text(site.region))
+            && !name.is_empty()
+        {
+            let s = sums.entry(name).or_default();
+            *s = (s.0 + 1.0, s.1 + p.0, s.2 + p.1);
         }
     }
-    // Runs of cells in a row become one rectangle.
-    let mut d = String::new();
-    let mut run: Option<(i64, i64, i64)> = None;
-    let mut flush = |run: Option<(i64, i64, i64)>| {
-        if let Some((r, a, b)) = run {
-            let (x0, y0) = xy((a as f64 * step, (r + 1) as f64 * step));
-            let (x1, y1) = xy(((b + 1) as f64 * step, r as f64 * step));
-            let _ = write!(d, "M{x0:.1} {y0:.1}H{x1:.1}V{:.1}H{x0:.1}Z", y1 + 0.2);
-        }
-    };
-    for (r, c) in grown {
-        run = match run {
-            Some((row, a, b)) if row == r && b + 1 == c => Some((row, a, c)),
-            other => {
-                flush(other);
-                Some((r, c, c))
-            }
-        };
+    let mut list: Vec<_> = sums.into_iter().collect();
+    list.sort_by(|a, b| b.1.0.total_cmp(&a.1.0).then(a.0.cmp(b.0)));
+    for (name, (n, x, y)) in list.into_iter().take(24) {
+        let (x, y) = xy((x / n, y / n));
+        let _ = write!(o, "<text class=place x={x:.1} y={y:.1}>{}</text>", super::esc(name));
     }
-    flush(run);
-    let _ = write!(o, "<path d=\"{d}\" style=\"fill:var(--land);stroke:none\"/>");
 }

@@ -5,6 +5,7 @@
 //! sites are dots coloured by verdict, and a slider carries the plan out period by period.
 
 mod chart;
+mod land;
 mod map;
 
 use std::fmt::Write;
@@ -12,6 +13,7 @@ use std::fmt::Write;
 use crate::commands::{Planned, World};
 use crate::evidence::Status;
 use crate::exposure::{Exposure, Weight};
+use crate::scenario::sensitivity::Bar;
 use crate::scenario::{Column, Point, adds};
 use crate::{Interval, plan};
 
@@ -83,15 +85,27 @@ fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<Strin
     out.push_str("</tbody></table></div>");
 }
 
+/// What a report shows.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown<'a> {
+    /// The network.
+    pub world: &'a World,
+    /// Its exposure.
+    pub exposure: &'a Exposure,
+    /// Plans; the map shows the first.
+    pub plans: &'a [&'a Planned],
+    /// The same plans side by side.
+    pub columns: &'a [Column],
+    /// Cost against exposure, where it was asked for.
+    pub points: &'a [Point],
+    /// Sensitivity, where it was asked for.
+    pub bars: &'a [Bar],
+}
+
 /// The whole report.
 #[must_use]
-pub fn page(
-    world: &World,
-    x: &Exposure,
-    plans: &[&Planned],
-    columns: &[Column],
-    points: &[Point],
-) -> String {
+pub fn page(shown: &Shown<'_>) -> String {
+    let Shown { world, exposure: x, plans, .. } = *shown;
     let mut o = String::with_capacity(1 << 20);
     o.push_str("<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content=\"width=device-width,initial-scale=1\"><title>Network report</title><style>");
     o.push_str(include_str!("page.css"));
@@ -110,7 +124,7 @@ pub fn page(
     );
     o.push_str("<nav role=tablist><button data-page=board aria-selected=true>Board</button><button data-page=planner aria-selected=false>Planner</button><button data-page=authority aria-selected=false>Authority</button></nav>");
     o.push_str("<section id=board>");
-    board(&mut o, world, x, plans, columns, points);
+    board(&mut o, shown);
     o.push_str("</section><section id=planner hidden>");
     planner(&mut o, world, plans);
     o.push_str("</section><section id=authority hidden>");
@@ -121,14 +135,8 @@ pub fn page(
     o
 }
 
-fn board(
-    o: &mut String,
-    world: &World,
-    x: &Exposure,
-    plans: &[&Planned],
-    columns: &[Column],
-    points: &[Point],
-) {
+fn board(o: &mut String, shown: &Shown<'_>) {
+    let Shown { world, exposure: x, plans, columns, points, bars } = *shown;
     o.push_str("<div class=figures>");
     let traffic =
         |s: &crate::exposure::Shares| s.get(&Weight::Traffic).copied().unwrap_or_default();
@@ -212,6 +220,9 @@ fn board(
     }
     if !points.is_empty() {
         chart::band(o, "Cost against exposure, with the certified band", points);
+    }
+    if !bars.is_empty() {
+        chart::tornado(o, "What the cost of the first plan hangs on", bars);
     }
 }
 

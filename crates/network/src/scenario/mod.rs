@@ -49,8 +49,8 @@ impl Column {
         let mut after = inventory.clone();
         let plan: Vec<_> = d.jobs.iter().map(|j| j.choice.zip(j.period.map(|p| p - 1))).collect();
         for (device, change) in after.devices.iter_mut().zip(program.changes(inventory, &plan)) {
-            if let Some(c) = change {
-                device.vendor = c.vendor;
+            if let Some((_, vendor)) = change.replaced {
+                device.vendor = vendor;
             }
         }
         let radio = crate::exposure::concentration(&after).into_iter().find(|c| {

@@ -16,17 +16,21 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use proofmark_network::{
     Go, Progress, Watch,
-    commands::{self as network, Input, World},
+    commands::{self as network, Input, Origin, World},
     cost::Level,
     date::Date,
     files,
-    plan::{Options, build::Setup},
+    plan::{
+        Options,
+        build::{Past, Setup},
+        former::Former,
+    },
     policy::{Binding, Policy},
 };
 use serde::Serialize;
 
 use crate::{
-    cli::{Network, NetworkPlan, NetworkWorld},
+    cli::{Network, NetworkFrom, NetworkPlan, NetworkSource, NetworkWorld},
     commands,
     failure::{Code, Failure},
 };
@@ -34,8 +38,8 @@ use crate::{
 /// Runs one of the network commands.
 pub fn run(command: &Network) -> Result<ExitCode, Failure> {
     match command {
-        Network::Check { inventory, out } => {
-            let checked = network::check(inventory, &Default::default()).map_err(wrong)?;
+        Network::Check { inventory, source, out } => {
+            let checked = network::check(inventory, &reading(source)?).map_err(wrong)?;
             give(out.as_deref(), "check.json", &checked)
         }
         Network::Exposure { world, out } => {
@@ -48,63 +52,107 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
             let answers = network::comply(&load(world)?, &policies, &dates).map_err(wrong)?;
             give(out.as_deref(), "compliance.json", &answers)
         }
-        Network::Plan { world, policy, plan, resume, out } => {
+        Network::Plan { world, policy, plan, from, out } => {
             let policy = one(policy)?;
-            let world = load(world)?;
             let eye = Eye::new(plan.max_time);
-            let done = network::plan(
-                &world,
-                &policy,
-                &setup(plan),
-                &options(plan),
-                resume.as_deref(),
-                &eye,
-            );
+            let (mut world, setup) = prepare(world, plan)?;
+            let origin = origin(from, &mut world)?;
+            let done = network::plan(&world, &policy, &setup, &options(plan), &origin, &eye);
             eye.clear();
             let planned = done.map_err(wrong)?;
-            let d = &planned.document;
-            let text = format!(
-                "{}: cost {:.0}, no plan costs less than {:.0} (gap {:.3} %){}\n",
-                d.policy,
-                d.cost,
-                d.bound,
-                100.0 * d.gap,
-                if d.stopped { "; stopped before it was done" } else { "" },
-            );
             save(out, &network::plan_files(&world, &planned).map_err(wrong)?)?;
-            commands::print(&text)?;
+            let d = &planned.document;
+            line(d)?;
+            if let Some(k) = &d.promised {
+                commands::print(&format!(
+                    "  of {} promised jobs {} stay as promised, {} change\n",
+                    k.promised, k.kept, k.changed
+                ))?;
+            }
             d.conflict_words.iter().try_for_each(|w| commands::print(&format!("  {w}\n")))?;
             Ok(ExitCode::SUCCESS)
         }
         Network::Frontier { world, policy, plan, points, out } => {
             let policy = one(policy)?;
             let eye = Eye::new(plan.max_time);
-            let world = load(world)?;
-            let done =
-                network::frontier(&world, &policy, &setup(plan), *points, &options(plan), &eye);
+            let (world, setup) = prepare(world, plan)?;
+            let done = network::frontier(&world, &policy, &setup, *points, &options(plan), &eye);
             eye.clear();
             give(out.as_deref(), "frontier.json", &done.map_err(wrong)?)
         }
         Network::Scenarios { world, policies: names, plan, out } => {
             let policies = policies(names)?;
-            let world = load(world)?;
             let eye = Eye::new(plan.max_time);
-            let done = network::scenarios(&world, &policies, &setup(plan), &options(plan), &eye);
+            let (world, setup) = prepare(world, plan)?;
+            let done = network::scenarios(&world, &policies, &setup, &options(plan), &eye);
             eye.clear();
             let compared = done.map_err(wrong)?;
-            save(out, &network::scenario_files(&world, &compared, &[]).map_err(wrong)?)?;
-            for p in &compared.plans {
-                let d = &p.document;
-                commands::print(&format!(
-                    "{:<28} cost {:>16.0}  gap {:.3} %\n",
-                    d.policy,
-                    d.cost,
-                    100.0 * d.gap
-                ))?;
-            }
+            save(out, &network::scenario_files(&world, &compared).map_err(wrong)?)?;
+            compared.plans.iter().try_for_each(|p| line(&p.document))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Network::Sensitivity { world, policies: names, plan, out } => {
+            let [first, second @ ..] = names.as_slice() else {
+                return Err(Failure::new(Code::Argument, "name one or two policies"));
+            };
+            let (first, second) = (one(first)?, second.first().map(|s| one(s)).transpose()?);
+            let eye = Eye::new(plan.max_time);
+            let (world, setup) = prepare(world, plan)?;
+            let make = |p: &Policy| {
+                network::plan(&world, p, &setup, &options(plan), &Origin::default(), &eye)
+            };
+            let a = make(&first).map_err(wrong)?;
+            let b = second.as_ref().map(&make).transpose().map_err(wrong)?;
+            eye.clear();
+            let two = second.as_ref().zip(b.as_ref());
+            let bars = network::sensitivity(&world, (&first, &a), two, &setup).map_err(wrong)?;
+            give(out.as_deref(), "sensitivity.json", &bars)
+        }
+        Network::Demo { inventory, plan, out } => {
+            let input = Input {
+                inventory: inventory.clone(),
+                options: Default::default(),
+                evidence: None,
+                requirements: Vec::new(),
+                binding: Binding { failing: true, ..Binding::default() },
+                start: date("2027-01-01")?,
+                costs: Vec::new(),
+                level: Level::Typical,
+            };
+            let eye = Eye::new(plan.max_time);
+            let done = network::demo(&input, &setup(plan)?, &options(plan), &eye);
+            eye.clear();
+            save(out, &done.map_err(wrong)?)?;
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// One line about a plan.
+fn line(d: &proofmark_network::plan::document::Document) -> Result<(), Failure> {
+    commands::print(&format!(
+        "{}: cost {:.0}, no plan costs less than {:.0} (gap {:.3} %){}{}\n",
+        d.policy,
+        d.cost,
+        d.bound,
+        100.0 * d.gap,
+        if d.conflict.is_some() { "; not every limit is kept" } else { "" },
+        if d.stopped { "; stopped before it was done" } else { "" },
+    ))
+}
+
+/// What a plan goes on from; what a former plan has done by now goes into the inventory.
+fn origin(from: &NetworkFrom, world: &mut World) -> Result<Origin, Failure> {
+    let promised = match &from.replan {
+        Some(path) => {
+            let former = Former::load(path).map_err(wrong)?;
+            let count = world.carry_out(&former).map_err(wrong)?;
+            eprintln!("{}: {count} devices have changed by {}", path.display(), world.start);
+            Some((former, from.change_price))
+        }
+        None => None,
+    };
+    Ok(Origin { resume: from.resume.clone(), promised })
 }
 
 fn wrong(e: proofmark_network::Error) -> Failure {
@@ -117,28 +165,63 @@ fn date(text: &str) -> Result<Date, Failure> {
     })
 }
 
+/// How an inventory is read.
+fn reading(args: &NetworkSource) -> Result<proofmark_network::inventory::Options, Failure> {
+    let token = match &args.token_file {
+        Some(path) => {
+            let text = files::read(path, 1 << 16).map_err(wrong)?;
+            Some(String::from_utf8_lossy(&text).trim().to_owned())
+        }
+        None => std::env::var("NETBOX_TOKEN").ok().filter(|t| !t.is_empty()),
+    };
+    Ok(proofmark_network::inventory::Options {
+        aliases: args.aliases.clone(),
+        protected: args.protected.clone(),
+        token,
+    })
+}
+
+/// A network and the parameters of a plan; vendors that the plan brings in are made known.
+fn prepare(world: &NetworkWorld, plan: &NetworkPlan) -> Result<(World, Setup), Failure> {
+    let setup = setup(plan)?;
+    let mut world = load(world)?;
+    world.know(&setup.targets);
+    Ok((world, setup))
+}
+
 fn load(args: &NetworkWorld) -> Result<World, Failure> {
+    let events = args
+        .event
+        .iter()
+        .map(|e| match e.split_once('=') {
+            Some((name, day)) => Ok((name.trim().to_owned(), date(day.trim())?)),
+            None => Err(Failure::new(
+                Code::Argument,
+                format!("{e}: not an event; write it as designation=2026-01-31"),
+            )),
+        })
+        .collect::<Result<_, _>>()?;
     let input = Input {
         inventory: args.inventory.clone(),
-        options: Default::default(),
+        options: reading(&args.source)?,
         evidence: args.evidence.clone(),
         requirements: args.requirement.clone(),
         binding: Binding {
             vendors: args.vendor.clone(),
             products: args.product.clone(),
             failing: args.vendor.is_empty() && args.product.is_empty(),
-            ..Binding::default()
+            events,
         },
         start: date(&args.start)?,
         costs: args.costs.clone(),
-        level: Level::Typical,
+        level: args.level.into(),
     };
     World::load(&input).map_err(wrong)
 }
 
 /// A policy of the catalogue by its id, or a file.
 fn one(name: &str) -> Result<Policy, Failure> {
-    let known = network::archetypes().map_err(wrong)?;
+    let known = network::catalogue().map_err(wrong)?;
     let ids: Vec<String> = known.iter().map(|p| p.id.clone()).collect();
     if let Some(policy) = known.into_iter().find(|p| p.id == name) {
         return Ok(policy);
@@ -158,14 +241,30 @@ fn policies(names: &[String]) -> Result<Vec<Policy>, Failure> {
     names.iter().map(|n| one(n)).collect()
 }
 
-fn setup(args: &NetworkPlan) -> Setup {
-    Setup {
-        periods: args.periods,
-        budget: args.budget.clone(),
-        crews: args.crews,
-        unknown_fails: args.unknown_fails,
-        ..Setup::default()
-    }
+fn setup(args: &NetworkPlan) -> Result<Setup, Failure> {
+    let base = match &args.setup {
+        Some(path) => {
+            let text = files::read(path, 1 << 20).map_err(wrong)?;
+            toml::from_str(&String::from_utf8_lossy(&text)).map_err(|e| {
+                Failure::new(Code::Argument, format!("{}: {}", path.display(), e.message()))
+            })?
+        }
+        None => Setup::default(),
+    };
+    Ok(Setup {
+        periods: args.periods.unwrap_or(base.periods),
+        months: args.months.unwrap_or(base.months),
+        budget: if args.budget.is_empty() { base.budget } else { args.budget.clone() },
+        carry: args.carry || base.carry,
+        crews: args.crews.unwrap_or(base.crews),
+        outage_ceiling: args.outage_ceiling.or(base.outage_ceiling),
+        targets: if args.target.is_empty() { base.targets } else { args.target.clone() },
+        refresh_credit: base.refresh_credit && !args.no_refresh_credit,
+        price_premium: base.price_premium && !args.no_price_premium,
+        unknown_fails: args.unknown_fails || base.unknown_fails,
+        past: if args.late { Past::AtOnce } else { base.past },
+        ..base
+    })
 }
 
 fn options(args: &NetworkPlan) -> Options {

@@ -1,5 +1,7 @@
 //! What the command line calls: options in, results out, files written at the end in one go.
 
+mod planning;
+
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -9,13 +11,15 @@ use crate::date::Date;
 use crate::evidence::{Evidence, Status};
 use crate::exposure::{self, Exposure};
 use crate::inventory::{self, AliasGuess, Inventory, Loaded, Problem, Problems};
+use crate::plan;
 use crate::plan::build::{Program, Setup};
-use crate::plan::document::{Document, read_back};
-use crate::plan::{self, conflict, solve};
 use crate::policy::comply::{Answer, comply as answers};
 use crate::policy::{Binding, Bound, Policy};
-use crate::scenario::{Adds, Column, Point, adds, frontier as walk};
-use crate::{Error, Watch, files, report};
+use crate::{Error, Watch};
+
+pub use planning::{
+    Compared, Origin, Planned, frontier, plan, plan_files, scenario_files, scenarios, sensitivity,
+};
 
 /// What every command needs.
 #[derive(Debug, Clone)]
@@ -81,6 +85,19 @@ impl World {
         Ok(Self::new(loaded, evidence, evidence_problems, input, costs))
     }
 
+    /// A network that is in memory already.
+    ///
+    /// # Errors
+    /// A cost file cannot be used.
+    pub fn of(inventory: Inventory, input: &Input) -> Result<Self, Error> {
+        let mut costs = Costs::standard()?;
+        for p in &input.costs {
+            costs.load(p)?;
+        }
+        let loaded = Loaded { inventory, ..Loaded::default() };
+        Ok(Self::new(loaded, Evidence::default(), Problems::default(), input, costs))
+    }
+
     fn new(
         loaded: Loaded,
         evidence: Evidence,
@@ -103,6 +120,18 @@ impl World {
             start: input.start,
             costs,
             level: input.level,
+        }
+    }
+
+    /// Makes vendors known that the inventory does not have, written as `ran:Name`.
+    pub fn know(&mut self, targets: &[String]) {
+        for t in targets {
+            if let Some((segment, name)) = t.split_once(':')
+                && inventory::Segment::parse(segment.trim()).is_some()
+                && !name.trim().is_empty()
+            {
+                self.loaded.inventory.names.intern(name.trim());
+            }
         }
     }
 
@@ -221,47 +250,6 @@ pub fn comply(world: &World, policies: &[Policy], dates: &[Date]) -> Result<Vec<
     Ok(out)
 }
 
-/// A plan with everything needed to write it.
-#[derive(Debug)]
-pub struct Planned {
-    /// The document.
-    pub document: Document,
-    /// The problem behind it.
-    pub program: Program,
-    /// What is decided for each job.
-    pub plan: Vec<plan::Decision>,
-}
-
-/// Plans under a policy. `resume` is a former `plan.json` to start from.
-///
-/// # Errors
-/// The policy cannot be planned for, or a file cannot be read.
-pub fn plan(
-    world: &World,
-    policy: &Policy,
-    setup: &Setup,
-    options: &plan::Options,
-    resume: Option<&Path>,
-    watch: &dyn Watch,
-) -> Result<Planned, Error> {
-    let bound = world.bind(policy)?;
-    let program = world.program(&bound, setup)?;
-    let mut options = options.clone();
-    if let Some(path) = resume {
-        let bytes = files::read(path, 1 << 30)?;
-        options.start =
-            Some(read_back(&path.display().to_string(), &bytes, world.inventory(), &program)?);
-    }
-    let solution = solve(&program.instance, &options, watch)?;
-    let conflict = if solution.account.violations.is_empty() {
-        None
-    } else {
-        Some(conflict::explain(&program.instance, &solution, watch)?)
-    };
-    let document = Document::new(&bound, &program, setup, &solution, conflict)?;
-    Ok(Planned { document, program, plan: solution.plan })
-}
-
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     let mut out =
         serde_json::to_vec_pretty(value).map_err(|e| Error::format("output", e.to_string()))?;
@@ -269,113 +257,8 @@ fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     Ok(out)
 }
 
-/// Files of a plan: `plan.json`, `plan.csv`, `report.html`.
-///
-/// # Errors
-/// Nothing can be made of the result.
-pub fn plan_files(world: &World, planned: &Planned) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    let exposure = exposure(world, 10);
-    let column = Column::new(&planned.program, world.inventory(), &planned.document);
-    let page = report::page(world, &exposure, &[planned], &[column], &[]);
-    Ok(vec![
-        ("plan.json".into(), json(&planned.document)?),
-        ("plan.csv".into(), planned.document.csv().into_bytes()),
-        ("report.html".into(), page.into_bytes()),
-    ])
-}
-
-/// The frontier of cost and exposure under a policy.
-///
-/// # Errors
-/// See [`plan()`].
-pub fn frontier(
-    world: &World,
-    policy: &Policy,
-    setup: &Setup,
-    points: usize,
-    options: &plan::Options,
-    watch: &dyn Watch,
-) -> Result<Vec<Point>, Error> {
-    let bound = world.bind(policy)?;
-    let program = world.program(&bound, setup)?;
-    walk(&program, f64::from(setup.months) / 12.0, points, options, watch)
-}
-
-/// Policies side by side.
-#[derive(Debug)]
-pub struct Compared {
-    /// Plans in the order of the policies.
-    pub plans: Vec<Planned>,
-    /// Their columns.
-    pub columns: Vec<Column>,
-    /// What each adds over each other.
-    pub adds: Vec<Adds>,
-}
-
-/// Plans under several policies and compares them.
-///
-/// # Errors
-/// See [`plan()`].
-pub fn scenarios(
-    world: &World,
-    policies: &[Policy],
-    setup: &Setup,
-    options: &plan::Options,
-    watch: &dyn Watch,
-) -> Result<Compared, Error> {
-    let plans: Vec<Planned> = policies
-        .iter()
-        .map(|p| plan(world, p, setup, options, None, watch))
-        .collect::<Result<_, _>>()?;
-    let columns: Vec<Column> =
-        plans.iter().map(|p| Column::new(&p.program, world.inventory(), &p.document)).collect();
-    let mut list = Vec::new();
-    for (i, a) in columns.iter().enumerate() {
-        for (j, b) in columns.iter().enumerate() {
-            if i != j {
-                list.push(adds(a, b));
-            }
-        }
-    }
-    Ok(Compared { plans, columns, adds: list })
-}
-
-/// Files of a comparison: `scenarios.json`, `report.html`, and each plan as JSON and CSV.
-///
-/// # Errors
-/// Nothing can be made of the result.
-pub fn scenario_files(
-    world: &World,
-    c: &Compared,
-    points: &[Point],
-) -> Result<Vec<(String, Vec<u8>)>, Error> {
-    #[derive(Serialize)]
-    struct All<'a> {
-        columns: &'a [Column],
-        adds: &'a [Adds],
-        frontier: &'a [Point],
-    }
-    let exposure = exposure(world, 10);
-    let list: Vec<&Planned> = c.plans.iter().collect();
-    let mut out = vec![
-        (
-            "scenarios.json".into(),
-            json(&All { columns: &c.columns, adds: &c.adds, frontier: points })?,
-        ),
-        (
-            "report.html".into(),
-            report::page(world, &exposure, &list, &c.columns, points).into_bytes(),
-        ),
-    ];
-    for p in &c.plans {
-        out.push((format!("plan-{}.json", p.document.policy), json(&p.document)?));
-        out.push((format!("plan-{}.csv", p.document.policy), p.document.csv().into_bytes()));
-    }
-    Ok(out)
-}
-
 /// Verdicts for the products of the example operator, made up: no real product is meant.
-const DEMO_VERDICTS: &str = include_str!("../samples/example-verdicts.csv");
+const DEMO_VERDICTS: &str = include_str!("../../samples/example-verdicts.csv");
 
 /// Everything at once on the example operator (or any inventory with its product names): the four
 /// archetypes side by side, and the frontier without any rule. Returns the files.
@@ -399,7 +282,7 @@ pub fn demo(
         world.status = world.evidence.statuses(world.inventory(), &world.requirements);
     }
     let policies = archetypes()?;
-    let compared = scenarios(&world, &policies, setup, options, watch)?;
+    let mut compared = scenarios(&world, &policies, setup, options, watch)?;
     let quick = plan::Options {
         gap: 5e-3,
         rounds: 2,
@@ -407,24 +290,53 @@ pub fn demo(
         moves: options.moves / 3,
         ..options.clone()
     };
-    let free =
-        Policy { id: "no rule".into(), ..policies.into_iter().last().ok_or(Error::Stopped)? };
-    let points = frontier(&world, &free, setup, 12, &quick, watch)?;
-    scenario_files(&world, &compared, &points)
+    let free = Policy { id: "no rule".into(), ..policies.last().cloned().ok_or(Error::Stopped)? };
+    compared.points = frontier(&world, &free, setup, 12, &quick, watch)?;
+    if let ([ban, _, rule, ..], [a, _, b, ..]) = (&policies[..], &compared.plans[..]) {
+        compared.bars = sensitivity(&world, (ban, a), Some((rule, b)), setup)?;
+    }
+    scenario_files(&world, &compared)
 }
 
-/// The four archetypes that come with the product.
+/// Every policy that comes with the product, archetypes first.
+const CATALOGUE: [&str; 22] = [
+    include_str!("../../../../catalogue/policies/archetype.full-ban.toml"),
+    include_str!("../../../../catalogue/policies/archetype.core-sensitive-cap.toml"),
+    include_str!("../../../../catalogue/policies/archetype.case-by-case.toml"),
+    include_str!("../../../../catalogue/policies/archetype.none.toml"),
+    include_str!("../../../../catalogue/policies/au-2018.toml"),
+    include_str!("../../../../catalogue/policies/be-2022.toml"),
+    include_str!("../../../../catalogue/policies/ca-2022.toml"),
+    include_str!("../../../../catalogue/policies/de-2023-proposal.toml"),
+    include_str!("../../../../catalogue/policies/de-2024-contract.toml"),
+    include_str!("../../../../catalogue/policies/eu-csa2-proposal-2026.toml"),
+    include_str!("../../../../catalogue/policies/eu-toolbox-2020.toml"),
+    include_str!("../../../../catalogue/policies/fr-2019.toml"),
+    include_str!("../../../../catalogue/policies/in-2021.toml"),
+    include_str!("../../../../catalogue/policies/it-golden-power.toml"),
+    include_str!("../../../../catalogue/policies/jp-2018.toml"),
+    include_str!("../../../../catalogue/policies/no-2019.toml"),
+    include_str!("../../../../catalogue/policies/nz-2018.toml"),
+    include_str!("../../../../catalogue/policies/pl-2026.toml"),
+    include_str!("../../../../catalogue/policies/se-2020.toml"),
+    include_str!("../../../../catalogue/policies/uk-dvd-2022.toml"),
+    include_str!("../../../../catalogue/policies/uk-nsc-2020-01.toml"),
+    include_str!("../../../../catalogue/policies/us-sna.toml"),
+];
+
+/// Every policy that comes with the product, archetypes first.
+///
+/// # Errors
+/// Never in a released build: a test reads them.
+pub fn catalogue() -> Result<Vec<Policy>, Error> {
+    CATALOGUE.iter().map(|t| Policy::parse("catalogue/policies", t)).collect()
+}
+
+/// The four archetypes: full ban, core and sensitive places with a cap, case by case on evidence,
+/// no restriction.
 ///
 /// # Errors
 /// Never in a released build: a test reads them.
 pub fn archetypes() -> Result<Vec<Policy>, Error> {
-    [
-        include_str!("../../../catalogue/policies/archetype.full-ban.toml"),
-        include_str!("../../../catalogue/policies/archetype.core-sensitive-cap.toml"),
-        include_str!("../../../catalogue/policies/archetype.case-by-case.toml"),
-        include_str!("../../../catalogue/policies/archetype.none.toml"),
-    ]
-    .iter()
-    .map(|t| Policy::parse("archetype", t))
-    .collect()
+    Ok(catalogue()?.into_iter().take(4).collect())
 }
