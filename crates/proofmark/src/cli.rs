@@ -36,7 +36,7 @@ pub enum Command {
     Doctor,
     /// The network half: inventory, exposure, compliance, plans.
     #[command(subcommand)]
-    Network(Network),
+    Network(Box<Network>),
     /// Writes man page and completions into a folder.
     #[command(name = "__install", hide = true)]
     Install {

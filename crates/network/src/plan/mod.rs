@@ -27,7 +27,7 @@ use bound::Lagrangian;
 use check::{Account, account};
 use compiled::{Compiled, Prices};
 pub use instance::{Choice, Cluster, Decision, Instance, Job, Platform, Row};
-use search::{Search, State, Work};
+use search::{Effort, Search, State, Work};
 
 /// How much to do.
 #[derive(Debug, Clone)]
@@ -221,7 +221,8 @@ impl Run<'_, '_> {
                 }
                 let moves = self.moves() / 8;
                 let stop = || self.interrupted("construct", 0);
-                search.improve(&mut s, &prices, moves, 0.05, o.seed, &stop, &mut work);
+                let effort = Effort { moves, heat: 0.05, seed: o.seed };
+                search.improve(&mut s, &prices, effort, &stop, &mut work);
                 (search, s)
             })
             .collect();
@@ -263,7 +264,8 @@ impl Run<'_, '_> {
                         o.seed.wrapping_mul(0x1_0001).wrapping_add(u64::from(round * 64 + c + 1));
                     let stop = || self.interrupted("search", round);
                     let work = &mut Work::default();
-                    search.improve(&mut s, &prices, self.moves(), heat, seed, &stop, work);
+                    let effort = Effort { moves: self.moves(), heat, seed };
+                    search.improve(&mut s, &prices, effort, &stop, work);
                     s
                 })
                 .collect();

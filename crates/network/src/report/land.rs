@@ -65,7 +65,7 @@ impl Field {
         }
         let point = |edge: usize| {
             let (x, y) = (edge / 2 % self.wide, edge / 2 / self.wide);
-            let (dx, dy) = if edge % 2 == 0 { (1, 0) } else { (0, 1) };
+            let (dx, dy) = if edge.is_multiple_of(2) { (1, 0) } else { (0, 1) };
             let (a, b) = (self.at(x, y), self.at(x + dx, y + dy));
             let part =
                 if (b - a).abs() > 1e-12 { ((level - a) / (b - a)).clamp(0.0, 1.0) } else { 0.5 };

@@ -11,6 +11,8 @@ mod mend;
 mod neighbourhood;
 mod place;
 
+pub(crate) use neighbourhood::Effort;
+
 use super::bound::{Dates, Scratch};
 use super::check::TOLERANCE;
 use super::compiled::{Compiled, KEEP};

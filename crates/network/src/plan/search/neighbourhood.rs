@@ -3,20 +3,30 @@
 use super::super::compiled::{KEEP, Prices};
 use super::{Random, Search, State, Work};
 
+/// How much of a search.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// Steps.
+    pub moves: u64,
+    /// Part of the cost of a cluster that a step may lose at first.
+    pub heat: f64,
+    /// Seed.
+    pub seed: u64,
+}
+
 impl Search<'_, '_> {
-    /// Large-neighbourhood search of `moves` steps from `s`, or until `stop`; the best plan found is left
+    /// Large-neighbourhood search from `s`, or until `stop`; the best plan found is left
     /// in `s`.
     pub(in crate::plan) fn improve(
         &self,
         s: &mut State,
         prices: &Prices,
-        moves: u64,
-        heat: f64,
-        seed: u64,
+        effort: Effort,
         stop: &(dyn Fn() -> bool + Sync),
         w: &mut Work,
     ) {
         let m = self.m;
+        let Effort { moves, heat, seed } = effort;
         let mut random = Random(seed);
         let mut current = self.score(s);
         let (mut best, mut best_columns) = (current, s.column.clone());
