@@ -12,6 +12,7 @@ mod kbuild;
 mod licences;
 mod quality;
 mod schema;
+mod starter;
 mod tidy;
 
 /// A chore fails with one sentence.
@@ -30,6 +31,11 @@ const CHORES: &[Chore] = &[
     ("licences", "check that every dependency's licence is on the list", licences::run),
     ("quality", "measure on labelled truth: identification [--offline]", quality::run),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),
+    (
+        "starter",
+        "make the compiled-in database of advisories from published data: [FOLDER]",
+        starter::run,
+    ),
     ("tidy", "check crate edges, code map, and words that do not belong here", tidy::run),
 ];
 

@@ -2,6 +2,8 @@
 //!
 //! Readers of feeds produce [`Record`]s, the database stores them behind [`Key`]s, matching reads them back
 //! through [`Store`]. Facts only: identifiers, ranges, scores, dates, links. No prose is kept.
+//!
+//! No field is left out when a record is written: the database keeps records in a form without field names.
 
 use std::sync::Arc;
 
@@ -20,28 +22,20 @@ pub struct Record {
     /// CVE ids it is about; the id itself where it is one.
     pub cves: Vec<String>,
     /// Day of publication, days since 1970-01-01.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<i32>,
     /// Day of the last change.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub modified: Option<i32>,
     /// Rejected, withdrawn or marked as disputed by its source: `rejected`, `withdrawn`, `disputed`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<String>,
     /// CVSS scores.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scores: Vec<Score>,
     /// CWE ids.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub weaknesses: Vec<String>,
     /// Links to patches and advisories.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
     /// CPE applicability, as NVD writes it: the record applies where any of them is true.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub configurations: Vec<Node>,
     /// Statements about products, packages and repositories.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub statements: Vec<Statement>,
 }
 
@@ -64,13 +58,13 @@ pub struct Node {
     /// All of the parts must be true; otherwise any.
     pub all: bool,
     /// The result is turned around.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     pub negate: bool,
     /// Names matched.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub matches: Vec<CpeMatch>,
     /// Nodes below.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub nodes: Vec<Node>,
 }
 
@@ -82,7 +76,7 @@ pub struct CpeMatch {
     /// The named thing is what is vulnerable; otherwise it is where the vulnerable thing runs.
     pub vulnerable: bool,
     /// Range of versions, where the name has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub range: Option<Range>,
 }
 
@@ -94,17 +88,17 @@ pub struct Statement {
     /// What holds where no range decides.
     pub default: Status,
     /// Ranges with their status; a later range that contains the version outranks an earlier one.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub ranges: Vec<(Range, Status)>,
     /// Source files that contain the vulnerable code, as the source names them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub files: Vec<String>,
     /// Functions likewise.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub functions: Vec<String>,
     /// VEX justification or the build system's status word (`backported-patch`, `cpe-incorrect`,
     /// `vulnerable_code_not_present`, ...).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub reason: Option<String>,
 }
 
@@ -153,13 +147,13 @@ pub enum Status {
 pub struct Range {
     /// Scheme that orders the versions where the source says so: `semver`, `git`, `deb`, `rpm`, `apk`,
     /// `custom`, ...; empty where it is the product's own.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub scheme: String,
     /// Lower end: version, and whether it belongs to the range. None is from the beginning.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub from: Option<(String, bool)>,
     /// Upper end: version, and whether it belongs to the range. None is without end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub to: Option<(String, bool)>,
 }
 
