@@ -12,7 +12,7 @@ pub mod sandbox;
 
 use std::path::PathBuf;
 
-use proofmark_advisories::{Store, corrections::Corrections};
+use proofmark_advisories::{Store, corrections::Corrections, decisions::Decision};
 use proofmark_model::{
     Artifact, Assessment, ComponentRef, Digest, EntryKind, Provenance, SCHEMA_VERSION,
     assessment::{DataVersion, Image},
@@ -38,6 +38,8 @@ pub struct Options {
     pub advisories: Option<Advisories>,
     /// Producers' bills of materials to hold against what is seen: the document, and what it claims.
     pub claimed: Vec<(DataVersion, Vec<ComponentRef>)>,
+    /// What people stated about vulnerabilities. Each is bound to the bytes it was made for and holds nowhere else.
+    pub decisions: Vec<Decision>,
 }
 
 /// Published vulnerabilities, and what corrects them.
@@ -74,8 +76,13 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
         options: &bytes_tell,
     };
     let matched = options.advisories.as_ref().and_then(|a| {
-        let found = matching::vulnerabilities(&ground, a.store.as_ref(), &a.corrections).ok()?;
-        Some((found, a.store.feeds()))
+        let feeds = a.store.feeds();
+        let mut found =
+            matching::vulnerabilities(&ground, a.store.as_ref(), &a.corrections).ok()?;
+        matching::decide(&mut found, &unpacked.artifacts, &options.decisions);
+        matching::lower_stale(&mut found, &feeds, as_of);
+        matching::gravest_first(&mut found);
+        Some((found, matching::dated(feeds, as_of)))
     });
     // Data that cannot be read is no data: what needs it is then inconclusive.
     let (vulnerabilities, feeds) = matched.unwrap_or_default();

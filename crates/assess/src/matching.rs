@@ -9,13 +9,18 @@ use std::{
 use proofmark_advisories::{
     Store,
     corrections::Corrections,
+    decisions::{Bound, Contents, Decision, apply},
     kernel::KernelPicture,
     matching::{Features, Occurrence, Owner, Platform, Query, match_component},
+    status::{Freshness, freshness},
 };
 use proofmark_model::{
-    Artifact, ComponentRef, Evidence, Fact, Locator, Observation, Tri, Vulnerability,
+    Artifact, ComponentRef, Digest, Evidence, Fact, Grade, Locator, Observation, Tri,
+    Vulnerability,
+    assessment::DataVersion,
     fact::{Executable, Kernel, Package},
 };
+use proofmark_yardstick::needs::STALE;
 
 /// What a component's bytes tell of its options: those that are there, and the prefixes of which all are known.
 pub type Options = (Vec<String>, Vec<String>);
@@ -30,7 +35,7 @@ pub struct Ground<'a> {
     pub options: &'a BTreeMap<(usize, String), Options>,
 }
 
-/// Matches every component of an image; gravest first.
+/// Matches every component of an image.
 ///
 /// # Errors
 /// One sentence, when the advisories cannot be read.
@@ -47,8 +52,51 @@ pub fn vulnerabilities(
         let matched = outcome.matches.into_iter();
         out.extend(matched.map(|m| m.into_vulnerability(places.clone(), &query.occurrences)));
     }
-    out.sort_by(|a, b| gravity(b).cmp(&gravity(a)).then_with(|| name(a).cmp(&name(b))));
     Ok(out)
+}
+
+/// Sorts what concerns the image before what does not; then by known exploited, grade, EPSS, CVSS; never by count.
+pub fn gravest_first(all: &mut [Vulnerability]) {
+    all.sort_by(|a, b| gravity(b).cmp(&gravity(a)).then_with(|| name(a).cmp(&name(b))));
+}
+
+/// Applies what people stated, wherever the bytes are those it was stated for.
+pub fn decide(all: &mut [Vulnerability], artifacts: &[Artifact], decisions: &[Decision]) {
+    let digests: HashMap<&Locator, Digest> =
+        artifacts.iter().filter_map(|a| Some((&a.locator, a.sha256?))).collect();
+    let mut contents = Contents::default();
+    for v in all.iter() {
+        for place in v.evidence.places() {
+            if let Some(digest) = digests.get(&place.whole()) {
+                contents.add(&v.id, &v.component.name, Bound::Content(*digest));
+            }
+        }
+    }
+    apply(all, &contents, decisions);
+}
+
+/// Takes one step back where the feed that decides is stale on the day that is judged: what was published since,
+/// corrected ranges above all, is not in it.
+pub fn lower_stale(all: &mut [Vulnerability], feeds: &[DataVersion], as_of: i64) {
+    let stale = stale(feeds, as_of);
+    for v in all.iter_mut() {
+        let own = v.source.split(' ').next().unwrap_or_default();
+        let starter = format!("starter/{own}");
+        let Some(feed) = stale.get(own).or_else(|| stale.get(&starter)) else { continue };
+        v.grade = match v.grade {
+            Grade::Named | Grade::Version => Grade::Named,
+            Grade::Present => Grade::Version,
+            Grade::Unpatched => Grade::Present,
+            Grade::Reachable => Grade::Unpatched,
+            // It was shown; no feed takes that back.
+            Grade::Demonstrated => continue,
+        };
+        let newest = feed.newest.as_deref().unwrap_or("an unknown date");
+        v.reasons.push(format!(
+            "one grade lower: the feed {} ends at {newest}, and later corrections are not in it",
+            feed.feed
+        ));
+    }
 }
 
 /// What concerns the image before what does not; then known exploited, grade, EPSS, CVSS.
@@ -59,6 +107,22 @@ fn gravity(v: &Vulnerability) -> impl Ord + use<> {
 
 fn name(v: &Vulnerability) -> impl Ord + use<'_> {
     (&v.id, &v.component, v.evidence.first())
+}
+
+/// The feeds that are out of date on the day `as_of` (seconds since 1970-01-01), by name.
+fn stale(feeds: &[DataVersion], as_of: i64) -> HashMap<String, Freshness> {
+    let day = i32::try_from(as_of.div_euclid(86_400)).unwrap_or(i32::MAX);
+    let stale = freshness(feeds, day).into_iter().filter(|f| f.stale);
+    stale.map(|f| (f.feed.clone(), f)).collect()
+}
+
+/// The feeds, those that are out of date marked as such.
+pub fn dated(mut feeds: Vec<DataVersion>, as_of: i64) -> Vec<DataVersion> {
+    let stale = stale(&feeds, as_of);
+    for feed in feeds.iter_mut().filter(|f| stale.contains_key(&f.id)) {
+        feed.version.push_str(STALE);
+    }
+    feeds
 }
 
 /// What is looked up more than once.

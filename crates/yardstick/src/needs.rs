@@ -29,6 +29,9 @@ pub enum Need {
     Advisories,
 }
 
+/// How the version of a feed ends that was out of date on the day that is judged.
+pub const STALE: &str = " (stale)";
+
 /// What the needs are judged by.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ground<'a> {
@@ -45,7 +48,7 @@ pub(crate) struct Ranges<'a> {
     traits: Vec<(&'a str, &'a Tri)>,
     opaque: Vec<(&'a Extent, bool)>,
     damaged: Vec<(&'a Artifact, bool)>,
-    feeds: usize,
+    feeds: &'a [DataVersion],
 }
 
 /// Whether `place` lies inside `root`, or is it.
@@ -124,7 +127,7 @@ impl<'a> Ranges<'a> {
                 .map(|a| (a, in_root(&a.locator)))
                 .collect(),
             traits: traits.iter().map(|(_, name, complete)| (*name, *complete)).collect(),
-            feeds: ground.feeds.len(),
+            feeds: ground.feeds,
             roots,
         }
     }
@@ -157,10 +160,28 @@ impl<'a> Ranges<'a> {
             Need::PackageOwnership => {
                 self.unless("package-ownership", "which package owns which file")
             }
-            Need::Advisories => (self.feeds == 0).then(|| {
-                "no vulnerability data was at hand (proofmark advisories update)".to_owned()
-            }),
+            Need::Advisories => self.advisories_shortfall(),
         }
+    }
+
+    /// The built-in set is small and ages with the program, so it never proves that nothing is published.
+    fn advisories_shortfall(&self) -> Option<String> {
+        if self.feeds.is_empty() {
+            return Some(
+                "no vulnerability data was at hand (proofmark advisories update)".to_owned(),
+            );
+        }
+        let newest = self.feeds.iter().map(|f| f.version.as_str()).max().unwrap_or_default();
+        if self.feeds.iter().all(|f| f.id.starts_with("starter/")) {
+            return Some(format!(
+                "only the built-in set of vulnerability data was at hand, which covers embedded components and ends at {newest} (proofmark advisories update)"
+            ));
+        }
+        let stale: Vec<_> = self.feeds.iter().filter(|f| f.version.ends_with(STALE)).collect();
+        (!stale.is_empty()).then(|| {
+            let list: Vec<_> = stale.iter().map(|f| format!("{} {}", f.id, f.version)).collect();
+            format!("vulnerability data is out of date: {}", list.join(", "))
+        })
     }
 
     fn unless(&self, name: &str, what: &str) -> Option<String> {
