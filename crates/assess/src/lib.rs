@@ -73,6 +73,7 @@ pub fn assay(input: Input, options: &Options, progress: &(dyn Fn(Progress) + Syn
     let ground = matching::Ground {
         artifacts: &unpacked.artifacts,
         observations: &observations,
+        notes: &notes,
         options: &bytes_tell,
     };
     let matched = options.advisories.as_ref().and_then(|a| {

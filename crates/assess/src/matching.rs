@@ -14,6 +14,7 @@ use proofmark_advisories::{
     matching::{Features, Occurrence, Owner, Platform, Query, match_component},
     status::{Freshness, freshness},
 };
+use proofmark_inspect::Notes;
 use proofmark_model::{
     Artifact, ComponentRef, Digest, Evidence, Fact, Grade, Locator, Observation, Tri,
     Vulnerability,
@@ -31,6 +32,8 @@ pub struct Ground<'a> {
     pub artifacts: &'a [Artifact],
     /// The facts, components included.
     pub observations: &'a [Observation],
+    /// What the first stage noted about each artifact.
+    pub notes: &'a [Option<Arc<Notes>>],
     /// Options of a product in an artifact, by the artifact's position and the product's name.
     pub options: &'a BTreeMap<(usize, String), Options>,
 }
@@ -387,6 +390,15 @@ impl<'a> Image<'a> {
                 Some(stem.replace('-', "_"))
             })
             .collect();
+        // The banner is often read off the image, the symbols off what is packed in it.
+        let steps = &artifact.locator.steps;
+        let near =
+            |other: &Locator| other.steps.starts_with(steps) || steps.starts_with(&other.steps);
+        let symbols = ground.artifacts.iter().zip(ground.notes).find_map(|(a, notes)| {
+            let symbols = &notes.as_ref()?.kernel_symbols;
+            (!symbols.is_empty() && near(&a.locator)).then(|| symbols.clone())
+        });
+        let symbols = symbols.unwrap_or_default();
         let whole = matches!(kernel.config_source.as_str(), "embedded" | "file");
         let picture = KernelPicture {
             release: kernel.release.clone(),
@@ -394,6 +406,9 @@ impl<'a> Image<'a> {
             config: kernel.config.clone(),
             config_complete: whole && kernel.config.len() > 100,
             modules,
+            // A table counts its names, and all of them were read.
+            symbols_complete: !symbols.is_empty(),
+            symbols,
             ..KernelPicture::default()
         };
         let version = kernel.release.clone();

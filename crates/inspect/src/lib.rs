@@ -36,6 +36,7 @@ pub mod ecosystems;
 pub mod elf;
 #[cfg(test)]
 mod hostile;
+pub mod kallsyms;
 pub mod kernel;
 pub mod keys;
 pub mod notes;
@@ -67,6 +68,7 @@ pub const REVISIONS: &[(&str, u32)] = &[
     distribution::REVISION,
     ecosystems::REVISION,
     elf::REVISION,
+    kallsyms::REVISION,
     kernel::REVISION,
     keys::REVISION,
     packages::REVISION,
@@ -192,7 +194,16 @@ fn other(class: Class, bytes: &[u8], notes: &mut Notes) {
             }
         }
     }
+    // A kernel is large and says what it is.
+    if bytes.len() > SMALLEST_KERNEL && !notes.banners.is_empty() {
+        notes.kernel_symbols = kallsyms::symbols(bytes);
+        notes.kernel_symbols.sort_unstable();
+        notes.kernel_symbols.dedup();
+    }
 }
+
+/// Bytes of the smallest kernel whose symbols are looked for.
+const SMALLEST_KERNEL: usize = 256 << 10;
 
 /// The tree of an image with the notes on its contents.
 #[derive(Debug, Clone, Copy)]

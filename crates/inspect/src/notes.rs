@@ -35,6 +35,9 @@ pub struct Notes {
     /// Release that the configuration names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kernel_release: Option<String>,
+    /// Symbols of a kernel, without duplicates, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kernel_symbols: Vec<String>,
     /// Private keys.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<keys::Key>,
