@@ -65,6 +65,18 @@ pub struct Assay {
     /// Yardstick to judge by: a name that `proofmark explain` lists, or a file. May be given several times.
     #[arg(long, value_name = "FILE|NAME")]
     pub yardstick: Vec<String>,
+    /// Database of advisories. Without it: the user's own (see `proofmark advisories status`), else the built-in one.
+    #[arg(long, value_name = "FILE", conflicts_with = "no_advisories")]
+    pub advisories: Option<PathBuf>,
+    /// Matches no published vulnerabilities.
+    #[arg(long)]
+    pub no_advisories: bool,
+    /// A producer's bill of materials (CycloneDX or SPDX, JSON) to hold against what is seen.
+    #[arg(long, value_name = "FILE")]
+    pub sbom: Vec<PathBuf>,
+    /// Statements about vulnerabilities (OpenVEX, CycloneDX VEX, CSAF), taken over where they name the same bytes.
+    #[arg(long, value_name = "FILE")]
+    pub vex: Vec<PathBuf>,
     /// Judges dates (such as the end of a certificate) as of this day. Without it: the newest time in the image.
     #[arg(long, value_name = "YYYY-MM-DD")]
     pub as_of: Option<String>,

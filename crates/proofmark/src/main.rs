@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod documents;
 mod failure;
 mod worker;
 

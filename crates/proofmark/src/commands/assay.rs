@@ -10,6 +10,7 @@ use std::{
 };
 
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use proofmark_advisories::corrections::Corrections;
 use proofmark_assess::Progress;
 use proofmark_model::{Assessment, Verdict};
 use proofmark_report as report;
@@ -17,7 +18,7 @@ use proofmark_yardstick::Catalogue;
 
 use crate::{
     cli::{Also, Assay, FailOn},
-    commands,
+    commands, documents,
     failure::{Code, Failure},
     worker::PARTIAL,
 };
@@ -38,14 +39,18 @@ pub fn run(args: &Assay, no_sandbox: bool) -> Result<ExitCode, Failure> {
         fs::create_dir_all(out).map_err(|e| Failure::output(out, &e))?;
         write.push(out.clone());
     }
-    let input = commands::open(&args.image, no_sandbox, Vec::new(), write)?;
+    // Our own file, opened before the sandbox closes; documents of others are read inside it.
+    let advisories = if args.no_advisories { None } else { Some(advisories(args)?) };
+    let read = args.sbom.iter().chain(&args.vex).cloned().collect();
+    let input = commands::open(&args.image, no_sandbox, read, write)?;
     let options = proofmark_assess::Options {
         unpack: commands::options(&args.work),
         cache,
         yardsticks,
         as_of,
-        advisories: None,
-        claimed: Vec::new(),
+        advisories,
+        claimed: args.sbom.iter().map(|p| documents::claimed(p)).collect::<Result<_, _>>()?,
+        decisions: documents::decisions(&args.vex)?,
     };
     let bar = Bar::new();
     let assessment = proofmark_assess::assay(input, &options, &|p| bar.show(p));
@@ -68,6 +73,21 @@ pub fn run(args: &Assay, no_sandbox: bool) -> Result<ExitCode, Failure> {
         }
     };
     Ok(if reached(args.fail_on) { ExitCode::from(3) } else { ExitCode::SUCCESS })
+}
+
+fn advisories(args: &Assay) -> Result<proofmark_assess::Advisories, Failure> {
+    let wrong = |e: String| Failure::new(Code::Advisories, e);
+    if let Some(path) = args.advisories.as_ref().filter(|p| !p.exists()) {
+        return Err(wrong(format!(
+            "{}: there is no such database; make one with `proofmark advisories import`",
+            path.display()
+        )));
+    }
+    let path = args.advisories.clone().or_else(commands::advisories::default_place);
+    Ok(proofmark_assess::Advisories {
+        store: proofmark_advisories::open(path.as_deref()).map_err(|e| wrong(e.to_string()))?,
+        corrections: Corrections::embedded().map_err(wrong)?,
+    })
 }
 
 fn yardsticks(names: &[String]) -> Result<Vec<Catalogue>, Failure> {
