@@ -5,9 +5,11 @@ use std::{
     sync::Arc,
 };
 
+use proofmark_advisories::purl::upstream_version;
 use proofmark_components::{Hit, Relation, catalogue};
 use proofmark_model::{
-    Artifact, ComponentRef, Evidence, Fact, Locator, Observation, Strength, fact::Component,
+    Artifact, ComponentRef, Evidence, Fact, Locator, Observation, Strength,
+    fact::{Component, Package},
 };
 
 use crate::matching::Options;
@@ -30,6 +32,13 @@ pub fn observations(
             _ => None,
         })
         .collect();
+    let packages: HashMap<String, &Package> = facts
+        .iter()
+        .filter_map(|o| match &o.fact {
+            Fact::Package(p) => Some((format!("{}:{}", p.manager, p.name), p)),
+            _ => None,
+        })
+        .collect();
     let (mut out, mut options) = (Vec::new(), BTreeMap::<_, Options>::new());
     for (at, (artifact, hits)) in artifacts.iter().zip(hits).enumerate() {
         // What is divided into regions is looked at region by region.
@@ -40,36 +49,56 @@ pub fn observations(
                 known.0.extend(hit.features.iter().cloned());
                 known.1.extend(hit.complete.iter().cloned());
             }
-            out.push(observation(artifact, hit, owners.get(&artifact.locator).copied()));
+            let owner = owners.get(&artifact.locator).filter(|_| hit.relation == Relation::Is);
+            let package = owner.and_then(|o| packages.get(*o).copied());
+            out.push(observation(artifact, hit, package));
         }
     }
     (out, options)
 }
 
-fn observation(artifact: &Artifact, hit: &Hit, owner: Option<&str>) -> Observation {
+/// Upstream's version of a package.
+fn release(package: &Package) -> String {
+    let kind = match package.manager.as_str() {
+        "dpkg" => "deb",
+        other => other,
+    };
+    // `name (version)` where the source's version differs.
+    let source = package.source.as_deref().and_then(|s| s.split_once(" ("));
+    let version = source.map_or(package.version.as_str(), |(_, v)| v.trim_end_matches(')'));
+    upstream_version(kind, version)
+}
+
+/// The bytes tell the version; where they do not, the package that owns the file does, and that is an inference.
+fn observation(artifact: &Artifact, hit: &Hit, owner: Option<&Package>) -> Observation {
     let place = |(offset, length): &(u64, u64)| {
         artifact.locator.at(*offset, offset.saturating_add(*length))
     };
     let mut places = hit.places.iter().map(place);
+    let told = hit.version.clone();
+    let version = told.clone().or_else(|| owner.map(release));
+    let by = match (&told, owner) {
+        (None, Some(p)) => format!("; version of {}:{}", p.manager, p.name),
+        _ => String::new(),
+    };
     let first = places.next().unwrap_or_else(|| artifact.locator.clone());
     Observation {
         fact: Fact::Component(Component {
-            component: reference(hit),
+            component: reference(&hit.product, version.as_deref()),
             relation: hit.relation.as_str().to_owned(),
-            by: format!("{}: {}", hit.product, hit.by.join(", ")),
-            owner: owner.filter(|_| hit.relation == Relation::Is).map(str::to_owned),
+            by: format!("{}: {}{by}", hit.product, hit.by.join(", ")),
+            owner: owner.map(|p| format!("{}:{}", p.manager, p.name)),
         }),
         evidence: Evidence::with(first, places),
         inspector: REVISION.0.to_owned(),
         revision: REVISION.1,
-        strength: Strength::Observed,
+        strength: if by.is_empty() { Strength::Observed } else { Strength::Inferred },
     }
 }
 
 /// The product's public identifiers with the version that was found.
-fn reference(hit: &Hit) -> ComponentRef {
-    let product = catalogue().product(&hit.product);
-    let version = hit.version.as_deref();
+fn reference(name: &str, version: Option<&str>) -> ComponentRef {
+    let product = catalogue().product(name);
     let cpe = |pair: &String| {
         let (part, pair) = match pair.strip_prefix("o:") {
             Some(rest) => ("o", rest),
@@ -79,8 +108,8 @@ fn reference(hit: &Hit) -> ComponentRef {
         format!("cpe:2.3:{part}:{pair}:{version}:*:*:*:*:*:*:*")
     };
     ComponentRef {
-        name: hit.product.clone(),
-        version: hit.version.clone(),
+        name: name.to_owned(),
+        version: version.map(str::to_owned),
         purl: product
             .map(|p| version.map_or_else(|| p.purl.clone(), |v| format!("{}@{v}", p.purl))),
         cpes: product.map(|p| p.cpe.iter().map(cpe).collect()).unwrap_or_default(),

@@ -203,7 +203,7 @@ impl<'a> Image<'a> {
 
     /// One query for each component, version and owner, with all its places.
     fn queries(&self, ground: &Ground<'_>) -> Vec<(Query, Evidence)> {
-        let mut grouped: BTreeMap<(&ComponentRef, Option<&str>), Vec<&Evidence>> = BTreeMap::new();
+        let mut grouped: BTreeMap<_, (Option<Owner>, Vec<&Evidence>)> = BTreeMap::new();
         for o in ground.observations {
             let Fact::Component(c) = &o.fact else { continue };
             // What is only needed or named is somewhere else or nowhere; kernels come below.
@@ -211,12 +211,16 @@ impl<'a> Image<'a> {
             {
                 continue;
             }
-            grouped.entry((&c.component, c.owner.as_deref())).or_default().push(&o.evidence);
+            let package = c.owner.as_deref().and_then(|o| self.packages.get(o));
+            let owner = package.and_then(|p| self.owner(p));
+            // Packages made of one source are one owner.
+            let key = owner.as_ref().map(|o| (o.source.clone(), o.version.clone()));
+            let group = grouped.entry((&c.component, key)).or_insert_with(|| (owner, Vec::new()));
+            group.1.push(&o.evidence);
         }
         let mut out: Vec<_> = grouped
             .into_iter()
-            .filter_map(|((component, owner), places)| {
-                let owner = owner.and_then(|o| self.owner(self.packages.get(o)?));
+            .filter_map(|((component, _), (owner, places))| {
                 let occurrences = self.occurrences(ground, component, &places);
                 let query = Query {
                     component: Some(component.clone()),
@@ -401,7 +405,7 @@ impl<'a> Image<'a> {
         let symbols = symbols.unwrap_or_default();
         let whole = matches!(kernel.config_source.as_str(), "embedded" | "file");
         let picture = KernelPicture {
-            release: kernel.release.clone(),
+            release: release(kernel),
             machine: kernel.machine.clone(),
             config: kernel.config.clone(),
             config_complete: whole && kernel.config.len() > 100,
@@ -411,7 +415,7 @@ impl<'a> Image<'a> {
             symbols,
             ..KernelPicture::default()
         };
-        let version = kernel.release.clone();
+        let version = release(kernel);
         let component = ComponentRef {
             name: "linux".to_owned(),
             purl: Some(format!("pkg:generic/linux@{version}")),
@@ -436,6 +440,19 @@ fn is_code(artifact: &Artifact) -> bool {
     const RUN: &[&str] = &[".py", ".pl", ".pm", ".lua", ".js", ".php", ".rb", ".sh", ".jar", ".ko"];
     matches!(&*artifact.format, "elf" | "pe" | "script" | "macho")
         || RUN.iter().any(|e| artifact.locator.path().ends_with(e))
+}
+
+/// The upstream release of a kernel. Debian puts the revision of its interface into `uname -r` and the release it is made
+/// from behind its name in the banner.
+fn release(kernel: &Kernel) -> String {
+    let digits = |v: &str| v.split('.').count() >= 2 && v.starts_with(|c: char| c.is_ascii_digit());
+    kernel
+        .banner
+        .split_once(" Debian ")
+        .and_then(|(_, rest)| rest.split(['-', ' ']).next())
+        .filter(|v| digits(v))
+        .unwrap_or(&kernel.release)
+        .to_owned()
 }
 
 /// `manager:name`, as components name their owner.
@@ -465,5 +482,234 @@ fn reachable(program: &Executable) -> Option<String> {
             Some("the image's own start-up starts it, or a started program needs it".into())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proofmark_advisories::record::{
+        CpeMatch, Key, Node, Range, Record, Statement, Status, Subject, Threat,
+    };
+    use proofmark_model::{
+        Dismissal, EntryKind, Metadata, Step, Strength,
+        fact::{Component, Trait},
+    };
+
+    use super::*;
+
+    struct Records(Vec<Arc<Record>>);
+
+    impl Store for Records {
+        fn about(&self, key: &Key) -> Result<Vec<Arc<Record>>, String> {
+            let fits = |r: &&Arc<Record>| match key {
+                Key::Cpe(_, product) => r
+                    .configurations
+                    .iter()
+                    .any(|n| n.matches.iter().any(|m| m.cpe.contains(&format!(":{product}:")))),
+                Key::Package(ecosystem, name) => r.statements.iter().any(|s| {
+                    matches!(&s.subject, Subject::Package { ecosystem: e, name: n }
+                        if e.to_ascii_lowercase().starts_with(ecosystem) && n == name)
+                }),
+                _ => false,
+            };
+            Ok(self.0.iter().filter(fits).cloned().collect())
+        }
+
+        fn threat(&self, _: &str) -> Result<Threat, String> {
+            Ok(Threat::default())
+        }
+
+        fn feeds(&self) -> Vec<DataVersion> {
+            feeds("2026-01-01")
+        }
+    }
+
+    fn feeds(newest: &str) -> Vec<DataVersion> {
+        vec![DataVersion { id: "nvd".into(), version: newest.into(), sha256: None }]
+    }
+
+    fn record(id: &str, before: &str) -> Record {
+        Record {
+            feed: "nvd".into(),
+            id: id.into(),
+            cves: vec![id.into()],
+            configurations: vec![Node {
+                all: false,
+                negate: false,
+                nodes: Vec::new(),
+                matches: vec![CpeMatch {
+                    cpe: "cpe:2.3:a:busybox:busybox:*:*:*:*:*:*:*:*".into(),
+                    vulnerable: true,
+                    range: Some(Range { to: Some((before.into(), false)), ..Range::default() }),
+                }],
+            }],
+            ..Record::default()
+        }
+    }
+
+    fn observation(fact: Fact, place: &Locator) -> Observation {
+        Observation {
+            fact,
+            evidence: Evidence::one(place.clone()),
+            inspector: "test".into(),
+            revision: 1,
+            strength: Strength::Observed,
+        }
+    }
+
+    /// BusyBox in two files, owned by a package of Debian 12.
+    fn image() -> (Vec<Artifact>, Vec<Observation>) {
+        let root = Locator::image("t.img");
+        let artifact = |name: &str| Artifact {
+            locator: root.join(Step::entry(name)),
+            parent: None,
+            entry: EntryKind::File,
+            format: "elf".into(),
+            size: 9,
+            sha256: Some(Digest::of(name.as_bytes())),
+            metadata: Metadata::default(),
+            proof: None,
+            regions: Vec::new(),
+            rejected: Vec::new(),
+            problems: Vec::new(),
+            attributes: BTreeMap::new(),
+        };
+        let artifacts = vec![artifact("bin/busybox"), artifact("sbin/init")];
+        let component = Component {
+            component: ComponentRef {
+                name: "busybox".into(),
+                version: Some("1.35.0".into()),
+                purl: Some("pkg:generic/busybox@1.35.0".into()),
+                cpes: vec!["cpe:2.3:a:busybox:busybox:1.35.0:*:*:*:*:*:*:*".into()],
+            },
+            relation: "is".into(),
+            by: "busybox: text 1".into(),
+            owner: Some("dpkg:busybox".into()),
+        };
+        let package = Package {
+            manager: "dpkg".into(),
+            name: "busybox".into(),
+            version: "1:1.35.0-4".into(),
+            architecture: None,
+            source: None,
+            installed: true,
+            license: None,
+            files: vec!["bin/busybox".into()],
+        };
+        let distribution =
+            Trait { name: "distribution".into(), value: "debian 12".into(), complete: Tri::Yes };
+        let mut observations: Vec<_> = artifacts
+            .iter()
+            .map(|a| observation(Fact::Component(component.clone()), &a.locator.at(1, 5)))
+            .collect();
+        observations.push(observation(Fact::Package(package), &root));
+        observations.push(observation(Fact::Trait(distribution), &root));
+        (artifacts, observations)
+    }
+
+    fn matched(records: Vec<Record>) -> (Vec<Artifact>, Vec<Vulnerability>) {
+        let (artifacts, observations) = image();
+        let ground = Ground {
+            artifacts: &artifacts,
+            observations: &observations,
+            notes: &[None, None],
+            options: &BTreeMap::new(),
+        };
+        let store = Records(records.into_iter().map(Arc::new).collect());
+        let corrections = Corrections::embedded().unwrap();
+        let found = vulnerabilities(&ground, &store, &corrections).unwrap();
+        (artifacts, found)
+    }
+
+    #[test]
+    fn one_answer_for_all_places_and_the_distributor_first() {
+        let mut fixed = record("CVE-2100-1", "1.36.0");
+        fixed.statements.clear();
+        let statement = Statement {
+            subject: Subject::Package { ecosystem: "Debian:12".into(), name: "busybox".into() },
+            default: Status::NotAffected,
+            ranges: vec![(
+                Range { scheme: "deb".into(), to: Some(("1:1.35.0-4".into(), false)), from: None },
+                Status::Affected,
+            )],
+            files: Vec::new(),
+            functions: Vec::new(),
+            reason: None,
+        };
+        let debian = Record {
+            feed: "debian".into(),
+            id: "DSA-1".into(),
+            cves: vec!["CVE-2100-1".into()],
+            statements: vec![statement],
+            ..Record::default()
+        };
+        let (_, found) = matched(vec![
+            fixed,
+            debian,
+            record("CVE-2100-2", "1.36.0"),
+            record("CVE-2100-3", "1.35.0"),
+        ]);
+        let by = |id: &str| found.iter().filter(|v| v.id == id).collect::<Vec<_>>();
+        assert_eq!(by("CVE-2100-1").len(), 1);
+        assert_eq!(by("CVE-2100-1")[0].dismissed, Some(Dismissal::FixedByDistributor));
+        assert_eq!(by("CVE-2100-2").len(), 1, "the package is the same component");
+        assert_eq!(
+            (by("CVE-2100-2")[0].grade, by("CVE-2100-2")[0].dismissed),
+            (Grade::Version, None)
+        );
+        assert_eq!(by("CVE-2100-2")[0].evidence.places().len(), 2);
+        assert!(by("CVE-2100-3").is_empty());
+    }
+
+    #[test]
+    fn stale_data_lowers_the_grade_and_is_marked() {
+        let (_, mut found) = matched(vec![record("CVE-2100-2", "1.36.0")]);
+        let day = 20_500 * 86_400;
+        lower_stale(&mut found, &feeds("2026-02-15"), day);
+        assert_eq!(found[0].grade, Grade::Version, "fresh");
+        lower_stale(&mut found, &feeds("2020-01-01"), day);
+        assert_eq!(found[0].grade, Grade::Named);
+        assert!(found[0].reasons.iter().any(|r| r.contains("ends at 2020-01-01")));
+        assert_eq!(dated(feeds("2020-01-01"), day)[0].version, "2020-01-01 (stale)");
+    }
+
+    #[test]
+    fn a_decision_holds_where_the_same_bytes_are() {
+        let (artifacts, found) = matched(vec![record("CVE-2100-2", "1.36.0")]);
+        let decision = |digests: &[Option<Digest>]| Decision {
+            vulnerability: "CVE-2100-2".into(),
+            component: "busybox".into(),
+            bound: digests.iter().flatten().map(|d| Bound::Content(*d)).collect(),
+            ruling: proofmark_advisories::decisions::Ruling::NotAffected(
+                Dismissal::VulnerableCodeNotPresent,
+            ),
+            detail: "the applet is not built".into(),
+            origin: "vex.json".into(),
+        };
+        let both = [artifacts[0].sha256, artifacts[1].sha256];
+        let mut all = found.clone();
+        decide(&mut all, &artifacts, &[decision(&both)]);
+        assert_eq!(all[0].dismissed, Some(Dismissal::VulnerableCodeNotPresent));
+        let mut half = found.clone();
+        decide(&mut half, &artifacts, &[decision(&both[..1])]);
+        assert_eq!(half[0].dismissed, None, "one of two copies was looked at");
+        let mut other = found;
+        decide(&mut other, &artifacts, &[decision(&[Some(Digest::of(b"other"))])]);
+        assert_eq!(other[0].dismissed, None);
+    }
+
+    #[test]
+    fn releases_of_kernels() {
+        let kernel = |release: &str, banner: &str| Kernel {
+            release: release.into(),
+            banner: banner.into(),
+            config_source: "none".into(),
+            config: BTreeMap::new(),
+            machine: None,
+        };
+        let debian =
+            "Linux version 6.1.0-50-amd64 (a@b) (gcc) #1 SMP Debian 6.1.176-1 (2026-07-02)";
+        assert_eq!(release(&kernel("6.1.0-50-amd64", debian)), "6.1.176");
+        assert_eq!(release(&kernel("5.15.137", "Linux version 5.15.137 (a@b) #0")), "5.15.137");
     }
 }
