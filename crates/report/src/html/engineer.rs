@@ -1,6 +1,6 @@
 //! Page two: for whoever checks. Findings, questions, what passed, vulnerabilities.
 
-use proofmark_model::{Assessment, Finding, Judgement, Severity, Verdict, Vulnerability};
+use proofmark_model::{Assessment, Finding, Grade, Judgement, Severity, Verdict, Vulnerability};
 
 use super::{charts, claimed, coverage, manager, markup::Markup, seen};
 use crate::{
@@ -191,6 +191,9 @@ fn settled(m: &mut Markup, a: &Assessment) {
     m.raw("</tbody></table>").rest(left, "requirement", "requirements").raw("</details></section>");
 }
 
+/// Head of a table of vulnerabilities.
+const HEAD: &str = "<table class=\"cards\"><thead><tr><th>Id<th>Component<th>Grade<th class=\"num\">CVSS<th class=\"num\">EPSS<th>Why</thead><tbody>";
+
 fn vulnerabilities(m: &mut Markup, a: &Assessment) {
     if a.vulnerabilities.is_empty() {
         return;
@@ -204,10 +207,28 @@ fn vulnerabilities(m: &mut Markup, a: &Assessment) {
         m.raw("<p>").raw(&plural(known, "vulnerability", "vulnerabilities"));
         m.raw(" on the list of those known to be exploited.</p>");
     }
-    let open = summary::open_vulnerabilities(a);
-    m.raw("<table class=\"cards\"><thead><tr><th>Id<th>Component<th>Grade<th class=\"num\">CVSS<th class=\"num\">EPSS<th>Why</thead><tbody>");
-    let left = m.bounded(open, VULNERABILITY_BYTES, vulnerability);
-    m.raw("</tbody></table>").rest(left, "vulnerability", "vulnerabilities");
+    let stale: Vec<_> =
+        a.provenance.feeds.iter().filter(|f| f.version.ends_with("(stale)")).collect();
+    if !stale.is_empty() {
+        m.raw("<p>Data that was out of date on the day that is judged, so that its answers count one step less: ");
+        for (i, f) in stale.iter().take(20).enumerate() {
+            m.raw(if i > 0 { ", " } else { "" }).short(&f.id, 60).raw(" ").short(&f.version, 40);
+        }
+        m.raw(".</p>");
+    }
+    let (named, open): (Vec<_>, Vec<_>) =
+        summary::open_vulnerabilities(a).into_iter().partition(|v| v.grade == Grade::Named);
+    if !open.is_empty() {
+        m.raw(HEAD);
+        let left = m.bounded(open, VULNERABILITY_BYTES, vulnerability);
+        m.raw("</tbody></table>").rest(left, "vulnerability", "vulnerabilities");
+    }
+    if !named.is_empty() {
+        m.raw("<details class=\"fold\"><summary><h3>By name only: the version is not known, cannot be compared, or the data is old</h3><span class=\"n\">");
+        m.raw(&count(named.len() as u64)).raw("</span></summary>").raw(HEAD);
+        let left = m.bounded(named, VULNERABILITY_BYTES / 2, vulnerability);
+        m.raw("</tbody></table>").rest(left, "vulnerability", "vulnerabilities").raw("</details>");
+    }
     dismissed(m, a);
     m.raw("</section>");
 }
