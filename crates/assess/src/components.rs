@@ -42,7 +42,9 @@ pub fn observations(
     let (mut out, mut options) = (Vec::new(), BTreeMap::<_, Options>::new());
     for (at, (artifact, hits)) in artifacts.iter().zip(hits).enumerate() {
         // What is divided into regions is looked at region by region.
-        let Some(hits) = hits.as_ref().filter(|_| artifact.regions.is_empty()) else { continue };
+        let Some(hits) = hits.as_ref().filter(|_| !proofmark_inspect::divided(artifact)) else {
+            continue;
+        };
         for hit in hits.iter() {
             if !hit.features.is_empty() || !hit.complete.is_empty() {
                 let known = options.entry((at, hit.product.clone())).or_default();

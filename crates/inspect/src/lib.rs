@@ -58,7 +58,7 @@ pub mod update;
 use std::sync::Arc;
 
 pub use notes::Notes;
-use proofmark_model::{Artifact, ArtifactId, Observation};
+use proofmark_model::{Artifact, ArtifactId, Observation, RegionClass};
 
 /// Inspectors with their revisions: part of a cache key and of an assessment's provenance. A change that can
 /// change a result raises the revision.
@@ -205,6 +205,14 @@ fn other(class: Class, bytes: &[u8], notes: &mut Notes) {
 /// Bytes of the smallest kernel whose symbols are looked for.
 const SMALLEST_KERNEL: usize = 256 << 10;
 
+/// Whether something in the content was understood as a part of it: then its regions and the gaps between them are
+/// artifacts with notes of their own. A content in which nothing was understood has one opaque region, and is
+/// inspected itself.
+#[must_use]
+pub fn divided(artifact: &Artifact) -> bool {
+    artifact.regions.iter().any(|r| matches!(r.class, RegionClass::Understood { .. }))
+}
+
 /// The tree of an image with the notes on its contents.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
@@ -230,7 +238,7 @@ impl<'a> View<'a> {
     /// their own.
     #[must_use]
     pub fn notes(&self, id: ArtifactId) -> Option<&'a Notes> {
-        self.artifact(id).filter(|a| a.regions.is_empty())?;
+        self.artifact(id).filter(|a| !divided(a))?;
         self.notes.get(id.0 as usize)?.as_deref()
     }
 

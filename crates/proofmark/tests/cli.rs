@@ -285,3 +285,114 @@ fn the_command_reference_is_up_to_date() {
         "docs/commands.md is stale: PROOFMARK_UPDATE=1 cargo test -p proofmark"
     );
 }
+
+/// A folder with a flat image that carries the banner of a daemon with published vulnerabilities.
+fn with_daemon() -> tempfile::TempDir {
+    let dir = root();
+    let sbin = dir.path().join("image/usr/sbin");
+    fs::create_dir_all(&sbin).unwrap();
+    let banner = b"\0\xff\x01code\0dnsmasq-2.51\0more\0\xfe".to_vec();
+    fs::write(sbin.join("firmware.bin"), [vec![0x9f; 300], banner].concat()).unwrap();
+    dir
+}
+
+fn assess(dir: &tempfile::TempDir, more: &[&str]) -> proofmark_model::Assessment {
+    let (image, out) = (dir.path().join("image"), dir.path().join("out"));
+    let mut args =
+        vec!["assay", image.to_str().unwrap(), "--no-cache", "--out", out.to_str().unwrap()];
+    args.extend(more);
+    let done = run(&args);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    serde_json::from_slice(&fs::read(out.join("assessment.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn the_first_run_without_network_already_matches() {
+    let dir = with_daemon();
+    let a = assess(&dir, &[]);
+    let of = |v: &&proofmark_model::Vulnerability| v.component.name == "dnsmasq";
+    assert!(a.vulnerabilities.iter().filter(of).any(|v| v.id == "CVE-2017-14491"));
+    assert!(a.provenance.feeds.iter().all(|f| f.id.starts_with("starter/")));
+    let none = assess(&dir, &["--no-advisories"]);
+    assert!(none.vulnerabilities.is_empty() && none.provenance.feeds.is_empty());
+    let wrong = dir.path().join("no.db");
+    let image = dir.path().join("image");
+    let done = run(&["assay", image.to_str().unwrap(), "--advisories", wrong.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stderr).contains("no such database"), "{}", text(&done.stderr));
+}
+
+#[test]
+fn a_statement_is_taken_over_where_the_same_bytes_are() {
+    let dir = with_daemon();
+    assess(&dir, &["--also", "openvex"]);
+    let written = fs::read_to_string(dir.path().join("out/vex.openvex.json")).unwrap();
+    let mut document: serde_json::Value = serde_json::from_str(&written).unwrap();
+    for statement in document["statements"].as_array_mut().unwrap() {
+        if statement["vulnerability"]["name"] == "CVE-2017-14491" {
+            statement["status"] = "not_affected".into();
+            statement["justification"] = "vulnerable_code_not_in_execute_path".into();
+        }
+    }
+    let vex = dir.path().join("vex.json");
+    fs::write(&vex, document.to_string()).unwrap();
+    let state = |a: &proofmark_model::Assessment| {
+        let v = a.vulnerabilities.iter().find(|v| v.id == "CVE-2017-14491").unwrap();
+        v.dismissed
+    };
+    let more = ["--vex", vex.to_str().unwrap()];
+    let decided = assess(&dir, &more);
+    let why = proofmark_model::Dismissal::VulnerableCodeNotInExecutePath;
+    assert_eq!(state(&decided), Some(why));
+    assert!(assess(&dir, &more) == decided, "again the same");
+    // Another build of the same version is not what the statement was made for.
+    let file = dir.path().join("image/usr/sbin/firmware.bin");
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[0] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    assert_eq!(state(&assess(&dir, &more)), None);
+}
+
+#[test]
+fn a_bill_of_materials_is_held_against_what_is_seen() {
+    let dir = with_daemon();
+    let sbom = dir.path().join("producer.cdx.json");
+    let component = |name: &str, version: &str| serde_json::json!({"type": "library", "name": name, "version": version});
+    let document = serde_json::json!({
+        "bomFormat": "CycloneDX", "specVersion": "1.5",
+        "components": [component("dnsmasq", "2.90"), component("zlib", "1.3")],
+    });
+    fs::write(&sbom, document.to_string()).unwrap();
+    let a = assess(&dir, &["--sbom", sbom.to_str().unwrap()]);
+    let r = &a.reconciliations[0];
+    assert_eq!(r.document.id, "producer.cdx.json");
+    assert_eq!(r.differing[0].seen[0].version.as_deref(), Some("2.51"));
+    assert_eq!(r.not_seen[0].name, "zlib");
+    fs::write(&sbom, "no document").unwrap();
+    let image = dir.path().join("image");
+    let done = run(&["assay", image.to_str().unwrap(), "--sbom", sbom.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(1));
+    assert!(text(&done.stderr).contains("producer.cdx.json"), "{}", text(&done.stderr));
+}
+
+#[test]
+fn a_key_in_a_file_of_unknown_format_is_found() {
+    let dir = root();
+    let made = Command::new("openssl")
+        .args([
+            "genpkey",
+            "-algorithm",
+            "RSA",
+            "-pkeyopt",
+            "rsa_keygen_bits:2048",
+            "-outform",
+            "DER",
+        ])
+        .output()
+        .expect("openssl is missing: install the package openssl");
+    assert!(made.status.success());
+    fs::write(dir.path().join("image/etc/device.key"), made.stdout).unwrap();
+    let a = assess(&dir, &[]);
+    let key = |o: &&proofmark_model::Observation| o.fact.kind() == "private-key";
+    assert_eq!(a.observations.iter().filter(key).count(), 1);
+}
