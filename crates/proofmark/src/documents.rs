@@ -1,6 +1,10 @@
 //! Documents of others that are given beside an image: bills of materials and statements about vulnerabilities.
 
-use std::{fs, io::Read as _, path::Path};
+use std::{
+    env, fs,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
 
 use proofmark_advisories::{
     decisions::{Bound, Decision, Ruling},
@@ -29,6 +33,15 @@ fn bytes(path: &Path) -> Result<Vec<u8>, Failure> {
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Where the user's own database of advisories lies.
+pub fn own_database() -> Option<PathBuf> {
+    let absolute = |p: std::ffi::OsString| Some(PathBuf::from(p)).filter(|p| p.is_absolute());
+    let base = env::var_os("XDG_DATA_HOME")
+        .and_then(absolute)
+        .or_else(|| Some(env::var_os("HOME").and_then(absolute)?.join(".local/share")))?;
+    Some(base.join("proofmark").join("advisories.db"))
 }
 
 /// What a bill of materials claims.

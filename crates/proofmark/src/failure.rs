@@ -22,6 +22,8 @@ pub enum Code {
     Unknown,
     /// An inventory, a policy or a plan is wrong.
     Network,
+    /// The database of advisories, or what is to be imported, cannot be used.
+    Advisories,
     /// A value of an argument is wrong; ends with status 2.
     Argument,
 }
@@ -38,6 +40,7 @@ impl Code {
             Self::Worker => "E106",
             Self::Unknown => "E107",
             Self::Network => "E108",
+            Self::Advisories => "E109",
             Self::Argument => "E201",
         }
     }

@@ -83,7 +83,7 @@ fn advisories(args: &Assay) -> Result<proofmark_assess::Advisories, Failure> {
             path.display()
         )));
     }
-    let path = args.advisories.clone().or_else(commands::advisories::default_place);
+    let path = args.advisories.clone().or_else(documents::own_database);
     Ok(proofmark_assess::Advisories {
         store: proofmark_advisories::open(path.as_deref()).map_err(|e| wrong(e.to_string()))?,
         corrections: Corrections::embedded().map_err(wrong)?,
