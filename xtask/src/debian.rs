@@ -117,9 +117,8 @@ pub fn upstream_version(deb: &Path) -> String {
     let full = name.split('_').nth(1).unwrap_or_default().replace("%3a", ":");
     let full = full.split_once(':').map_or(full.as_str(), |(_, v)| v);
     let upstream = full.rsplit_once('-').map_or(full, |(v, _)| v);
-    let cut = [
-        "+dfsg", "+ds", "+repack", "+really", ".dfsg", "-dfsg", "~dfsg", "+deb", "+debian", "+nmu",
-    ];
+    let upstream = upstream.rsplit_once("+really").map_or(upstream, |(_, v)| v);
+    let cut = ["+dfsg", "+ds", "+repack", ".dfsg", "-dfsg", "~dfsg", "+deb", "+debian", "+nmu"];
     let end = cut.iter().filter_map(|c| upstream.find(c)).min().unwrap_or(upstream.len());
     upstream[..end].to_owned()
 }

@@ -1,14 +1,14 @@
-//! The catalogue in memory: products, one automaton over all their literals, and the look-ups by SONAME and
+//! The catalogue in memory: products, all their literals, and the look-ups by SONAME and
 //! symbol.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{LazyLock, OnceLock},
 };
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use regex_automata::{meta::Regex, util::syntax};
 
+use crate::literals::Literals;
 use crate::rule::{Evidence, Feature, Product, glob, unescape};
 
 /// What a literal leads to.
@@ -26,13 +26,16 @@ pub(crate) enum Use {
 #[derive(Debug)]
 pub struct Catalogue {
     products: Vec<Product>,
-    pub(crate) automaton: AhoCorasick,
+    pub(crate) literals: Literals,
     pub(crate) uses: Vec<Vec<Use>>,
     expressions: BTreeMap<(u32, u32, Role), OnceLock<Option<Regex>>>,
     sonames: BTreeMap<Vec<u8>, u32>,
     soname_patterns: Vec<(String, u32)>,
-    pub(crate) symbols: BTreeMap<Vec<u8>, Vec<(u32, u32)>>,
+    pub(crate) symbols: HashMap<Vec<u8>, Vec<(u32, u32)>>,
 }
+
+/// A version that stands alone, possibly with what a distributor puts behind it: `2021.01+dfsg-5`.
+const ALONE: &str = "{v}(?:[-+~](?:dfsg|ds|deb|ubuntu|[0-9])[0-9A-Za-z.+~-]*)?";
 
 /// Which expression of an evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,7 +62,7 @@ impl Catalogue {
         let mut expressions = BTreeMap::new();
         let mut sonames = BTreeMap::new();
         let mut soname_patterns = Vec::new();
-        let mut symbols: BTreeMap<Vec<u8>, Vec<(u32, u32)>> = BTreeMap::new();
+        let mut symbols: HashMap<Vec<u8>, Vec<(u32, u32)>> = HashMap::new();
         for (p, product) in (0u32..).zip(&products) {
             for (e, evidence) in (0u32..).zip(&product.evidence) {
                 if let Some(lead) = evidence.lead() {
@@ -92,15 +95,9 @@ impl Catalogue {
                 }
             }
         }
-        let automaton = AhoCorasick::builder()
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .match_kind(MatchKind::Standard)
-            .build(literals.keys());
-        let (automaton, uses) = match automaton {
-            Ok(automaton) => (automaton, literals.into_values().collect()),
-            Err(_) => return Self::new(Vec::new()),
-        };
-        Self { products, automaton, uses, expressions, sonames, soname_patterns, symbols }
+        let uses = literals.values().cloned().collect();
+        let literals = Literals::new(literals.into_keys().collect());
+        Self { products, literals, uses, expressions, sonames, soname_patterns, symbols }
     }
 
     /// All products, by name.
@@ -169,9 +166,12 @@ impl Catalogue {
             let p = self.at(product)?;
             let text = match role {
                 Role::Feature => p.features.get(n as usize)?.text.as_ref()?.clone(),
-                Role::Text if n == u32::MAX => "{v}".to_owned(),
+                Role::Text if n == u32::MAX => ALONE.to_owned(),
                 Role::Text => p.evidence.get(n as usize)?.text.clone()?,
-                Role::Lone => p.evidence.get(n as usize)?.lone.clone()?,
+                Role::Lone => match p.evidence.get(n as usize)?.lone.as_deref()? {
+                    "{v}" => ALONE.to_owned(),
+                    form => form.to_owned(),
+                },
                 Role::File => p.evidence.get(n as usize)?.file.clone()?,
             };
             compile(&text, &p.version).ok()

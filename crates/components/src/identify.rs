@@ -3,7 +3,7 @@
 //! Establishes: which products of the catalogue a content is, statically contains, dynamically needs or names,
 //! with version, places and features.
 //!
-//! How: one pass of one automaton over the bytes; around each hit the expressions of the evidence it leads to;
+//! How: one pass over the bytes for all literals; around each hit the expressions of the evidence it leads to;
 //! for ELF files the SONAME, defined symbols, version definitions and needed libraries. Evidence adds up to
 //! 100 or nothing is said. The version comes from the strongest kind of evidence there is: its own banner,
 //! then version definitions, then a version string beside an anchor, then the file name, then the only
@@ -34,6 +34,8 @@ const LOOKS: u32 = 512;
 const PLACES: usize = 8;
 /// From this many programs on, a content is a list of them.
 const LIST: usize = 6;
+/// Shortest run of ascending names that is believed to be a table.
+const RUN: usize = 8;
 /// Weight from which a banner that does not identify names.
 const NAMING: u16 = 50;
 /// Default distance for `near`.
@@ -139,9 +141,8 @@ fn keep(places: &mut Vec<(u64, u64)>, range: &Range<usize>) {
 
 /// The pass over the bytes.
 fn scan(catalogue: &Catalogue, content: &Content<'_>, states: &mut BTreeMap<u32, State>) {
-    for found in catalogue.automaton.find_overlapping_iter(content.bytes) {
-        let range = found.range();
-        for used in catalogue.uses.get(found.pattern().as_usize()).into_iter().flatten() {
+    catalogue.literals.find(content.bytes, |literal, range| {
+        for used in catalogue.uses.get(literal).into_iter().flatten() {
             match *used {
                 Use::Unless(p) => states.entry(p).or_default().unless = true,
                 Use::Feature(p, f) => feature(catalogue, content, states, (p, f), &range),
@@ -159,7 +160,7 @@ fn scan(catalogue: &Catalogue, content: &Content<'_>, states: &mut BTreeMap<u32,
                 }
             }
         }
-    }
+    });
 }
 
 fn allowed(evidence: &Evidence, media: Media) -> bool {
@@ -231,6 +232,13 @@ fn feature(
     }
     state.feature_looks = state.feature_looks.saturating_add(1);
     let found = state.features.entry(f).or_default();
+    if feature.run {
+        let names = strings::run_of_names(content.bytes, range.start);
+        if names.len() >= RUN && names.len() > found.len() {
+            *found = names.iter().map(|n| format!("{}{n}", feature.name)).collect();
+        }
+        return;
+    }
     let Some(regex) = catalogue.expression(p, f, Role::Feature) else {
         if feature.has.is_some() && found.is_empty() {
             found.push(feature.name.clone());

@@ -1,7 +1,7 @@
 //! Which programs and libraries a content is or contains, by evidence in its bytes.
 //!
 //! ```text
-//! bytes --one automaton over all literals--> places --expressions around them--> evidence
+//! bytes --one pass for all literals--------> places --expressions around them--> evidence
 //!       --ELF: SONAME, symbols, needs-----------------------------------------> evidence
 //! evidence --weights, anti-evidence--> Hit { product, version, relation, places }
 //! hits of all artifacts + packages --image--> Fact::Component
@@ -25,6 +25,8 @@ mod catalogue;
 pub mod elf;
 pub mod fixtures;
 mod identify;
+pub mod join;
+mod literals;
 pub mod rule;
 mod strings;
 

@@ -220,6 +220,10 @@ pub struct Feature {
     /// Characters at which the captured text is divided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<String>,
+    /// `has` stands in a run of names that end in NUL and ascend, such as a table of applets: each of them is a
+    /// feature, with `name` as prefix.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub run: bool,
     /// What is captured names every option there is, so one that is missing is absent.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub complete: bool,
@@ -242,7 +246,7 @@ fn is_dotted(s: &str) -> bool {
 }
 
 /// Shortest literal of an evidence: shorter ones hit too often to be worth a look.
-pub const SHORTEST: usize = 4;
+pub const SHORTEST: usize = 5;
 
 impl Product {
     /// The product's rule obeys the language; otherwise one sentence about what does not.
@@ -294,7 +298,7 @@ impl Product {
                 return fail(&format!("feature {}: give either has or text", f.name));
             }
             if f.text.is_some() && f.lead().is_none_or(|l| l.len() < SHORTEST) {
-                return fail(&format!("feature {}: no literal of 4 bytes; give `literal`", f.name));
+                return fail(&format!("feature {}: no literal of 5 bytes; give `literal`", f.name));
             }
         }
         Ok(())
@@ -327,9 +331,9 @@ impl Evidence {
                 return Err("{v} occurs twice".into());
             }
         }
-        let needs_lead = self.text.is_some() || self.has.is_some() || self.hex.is_some();
+        let needs_lead = [&self.text, &self.has, &self.hex, &self.near].iter().any(|k| k.is_some());
         if needs_lead && self.lead().is_none_or(|l| l.len() < SHORTEST) {
-            return Err("no literal of at least 4 bytes; give `literal`".into());
+            return Err("no literal of at least 5 bytes; give `literal`".into());
         }
         Ok(())
     }

@@ -61,3 +61,64 @@ pub fn candidates(bytes: &[u8], parts: &[Range<usize>]) -> Vec<Range<usize>> {
     }
     out
 }
+
+/// The names in the longest run of ascending names around `at`, each ended by NUL: letters, digits and `[_.+-`, at
+/// most 32 bytes. `at` is inside of a name or at the NUL before it.
+#[must_use]
+pub fn run_of_names(bytes: &[u8], at: usize) -> Vec<&str> {
+    let good = |n: &[u8]| {
+        (1..=32).contains(&n.len())
+            && n.iter().all(|b| b.is_ascii_alphanumeric() || b"[_.+-".contains(b))
+    };
+    let mut names: Vec<&[u8]> = Vec::new();
+    // Backwards, from the NUL before `at`; a name counts when it is smaller than the one after it.
+    let start = at.saturating_add(usize::from(bytes.get(at) == Some(&0)));
+    let first = bytes.get(start..).and_then(|rest| rest.split(|b| *b == 0).next());
+    let mut next = first.unwrap_or_default();
+    let before = bytes.get(..start.saturating_sub(1)).unwrap_or_default();
+    for name in before.rsplit(|b| *b == 0).take(4096) {
+        if !good(name) || name >= next {
+            break;
+        }
+        names.push(name);
+        next = name;
+    }
+    names.reverse();
+    for name in bytes.get(start..).unwrap_or_default().split(|b| *b == 0).take(4096) {
+        if !good(name) || names.last().is_some_and(|last| *last >= name) {
+            break;
+        }
+        names.push(name);
+    }
+    names.into_iter().filter_map(|n| std::str::from_utf8(n).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_string_around_a_place() {
+        let bytes = b"\0one\xfftwo three\n\0four";
+        assert_eq!(&bytes[around(bytes, 9, 1)], b"two three\n");
+        assert_eq!(&bytes[around(bytes, 1, 1)], b"one");
+        assert_eq!(&bytes[around(bytes, 17, 3)], b"four");
+    }
+
+    #[test]
+    fn candidates_end_in_nul_and_have_a_digit() {
+        let bytes = b"x\x801.2.3\0plain\0v2\0 3.4";
+        let found: Vec<_> = candidates(bytes, std::slice::from_ref(&(0..bytes.len())))
+            .into_iter()
+            .map(|r| &bytes[r])
+            .collect();
+        assert_eq!(found, [b"1.2.3".as_slice(), b"v2"]);
+    }
+
+    #[test]
+    fn a_run_of_names_ascends() {
+        let bytes = b"zz\0[\0[[\0ash\0cat\0ls\0sh\0wget\0ash main\0";
+        assert_eq!(run_of_names(bytes, 12), ["[", "[[", "ash", "cat", "ls", "sh", "wget"]);
+        assert!(run_of_names(b"", 7).is_empty());
+    }
+}
