@@ -1,12 +1,17 @@
 //! `proofmark doctor`: what this machine offers and what is in force.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    process::ExitCode,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
+use proofmark_advisories::status::freshness;
 use proofmark_assess::{cache, sandbox};
 use proofmark_unpack::options::Limits;
 use proofmark_yardstick::Catalogue;
 
-use crate::{commands, failure::Failure};
+use crate::{commands, documents, failure::Failure};
 
 /// Prints it.
 pub fn run() -> Result<ExitCode, Failure> {
@@ -55,8 +60,34 @@ pub fn run() -> Result<ExitCode, Failure> {
             let _ = writeln!(out, "  yardstick {name:<13} {}", c.version().version);
         }
     }
+    let _ = writeln!(out, "  components              {}", proofmark_components::REVISION);
+    advisories(&mut out);
     commands::print(&out)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which vulnerability data an assay would use, and how old it is by this machine's clock.
+fn advisories(out: &mut String) {
+    let own = documents::own_database();
+    let place = match own.as_deref().filter(|p| p.exists()) {
+        Some(path) => path.display().to_string(),
+        None => "built-in; `proofmark advisories update` fetches the current feeds".to_owned(),
+    };
+    let _ = writeln!(out, "\nadvisories\n  {place}");
+    let store = match proofmark_advisories::open(own.as_deref()) {
+        Ok(store) => store,
+        Err(e) => {
+            let _ = writeln!(out, "  UNUSABLE: {e}");
+            return;
+        }
+    };
+    let days = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() / 86_400);
+    let day = i32::try_from(days).unwrap_or(i32::MAX);
+    for f in freshness(&store.feeds(), day) {
+        let newest = f.newest.as_deref().unwrap_or("undated");
+        let stale = if f.stale { "  out of date" } else { "" };
+        let _ = writeln!(out, "  {:<24} {newest}{stale}", f.feed);
+    }
 }
 
 fn size(bytes: u64) -> String {

@@ -210,7 +210,7 @@ fn vulnerabilities(m: &mut Markup, a: &Assessment) {
     let stale: Vec<_> =
         a.provenance.feeds.iter().filter(|f| f.version.ends_with("(stale)")).collect();
     if !stale.is_empty() {
-        m.raw("<p>Data that was out of date on the day that is judged, so that its answers count one step less: ");
+        m.raw("<p class=\"note\">Data that was out of date on the day that is judged, so that its answers count one step less: ");
         for (i, f) in stale.iter().take(20).enumerate() {
             m.raw(if i > 0 { ", " } else { "" }).short(&f.id, 60).raw(" ").short(&f.version, 40);
         }
@@ -259,7 +259,7 @@ pub fn funnel(m: &mut Markup, a: &Assessment, heading: &str) {
 }
 
 fn vulnerability(m: &mut Markup, v: &Vulnerability) {
-    m.raw("<tr><td><b>").short(&v.id, 60).raw("</b>");
+    m.raw("<tr><td class=\"id\"><b>").short(&v.id, 60).raw("</b>");
     if v.known_exploited {
         m.raw(" <span class=\"chip sev-critical\">exploited</span>");
     }
@@ -274,7 +274,7 @@ fn vulnerability(m: &mut Markup, v: &Vulnerability) {
     if let Some(ppm) = v.epss_ppm {
         m.raw(&format!("{}.{} %", ppm / 10_000, ppm / 1000 % 10));
     }
-    m.raw("<td data-l=\"Why\">").short(&v.reasons.join(" "), 500);
+    m.raw("<td data-l=\"Why\">").short(&v.reasons.join("; "), 500);
     m.show(v.evidence.first());
 }
 
@@ -286,11 +286,11 @@ fn dismissed(m: &mut Markup, a: &Assessment) {
     m.raw("<details class=\"fold\"><summary><h3>Matched by name, but do not concern this image</h3><span class=\"n\">");
     m.raw(&count(gone.len() as u64)).raw("</span></summary><table class=\"cards\"><thead><tr><th>Id<th>Component<th>Why not</thead><tbody>");
     let left = m.bounded(gone, VULNERABILITY_BYTES / 3, |m, (v, why)| {
-        m.raw("<tr><td><b>").short(&v.id, 60).raw("</b><td data-l=\"Component\">");
+        m.raw("<tr><td class=\"id\"><b>").short(&v.id, 60).raw("</b><td data-l=\"Component\">");
         m.short(&v.component.name, 80).raw(" ");
         m.short(v.component.version.as_deref().unwrap_or_default(), 60);
         m.raw("<td data-l=\"Why not\">").text(summary::dismissal(why)).raw(". ");
-        m.text(&cut(&v.reasons.join(" "), 300));
+        m.text(&cut(&v.reasons.join("; "), 300));
     });
     m.raw("</tbody></table>").rest(left, "vulnerability", "vulnerabilities").raw("</details>");
 }
