@@ -6,10 +6,13 @@ use std::{
 };
 
 use proofmark_advisories::purl::upstream_version;
-use proofmark_components::{Hit, Relation, catalogue};
+use proofmark_components::{
+    Hit, Relation, catalogue,
+    join::{Seen, join},
+};
 use proofmark_model::{
-    Artifact, ComponentRef, Evidence, Fact, Locator, Observation, Strength,
-    fact::{Component, Package},
+    Artifact, ComponentRef, Evidence, Fact, Locator, Observation, Strength, Tri,
+    fact::{Component, Package, Trait},
 };
 
 use crate::matching::Options;
@@ -56,7 +59,61 @@ pub fn observations(
             out.push(observation(artifact, hit, package));
         }
     }
+    out.extend(copies(artifacts, hits, &owners, &packages));
     (out, options)
+}
+
+/// Traits of the whole image: how often and in how many versions a product is in it, where that is more than once, and
+/// where bytes and package database contradict each other.
+fn copies(
+    artifacts: &[Artifact],
+    hits: &[Option<Arc<Vec<Hit>>>],
+    owners: &HashMap<&Locator, &str>,
+    packages: &HashMap<String, &Package>,
+) -> Vec<Observation> {
+    let named: Vec<(String, &Artifact, &Vec<Hit>)> = artifacts
+        .iter()
+        .zip(hits)
+        .filter(|(a, _)| !proofmark_inspect::divided(a))
+        .filter_map(|(a, h)| Some((a.locator.to_string(), a, h.as_deref()?)))
+        .filter(|(_, _, h)| !h.is_empty())
+        .collect();
+    let places: HashMap<&str, &Locator> =
+        named.iter().map(|(name, a, _)| (name.as_str(), &a.locator)).collect();
+    let seen = named.iter().flat_map(|(place, artifact, hits)| {
+        let package = owners.get(&artifact.locator).and_then(|o| packages.get(*o));
+        let package = package.map(|p| p.version.as_str());
+        hits.iter().map(move |hit| Seen { place, hit, package })
+    });
+    let fact = |name: &str, value: String, places: Vec<Locator>| {
+        let mut places = places.into_iter();
+        let first = places.next()?;
+        Some(Observation {
+            fact: Fact::Trait(Trait { name: name.to_owned(), value, complete: Tri::Yes }),
+            evidence: Evidence::with(first, places),
+            inspector: REVISION.0.to_owned(),
+            revision: REVISION.1,
+            strength: Strength::Observed,
+        })
+    };
+    let mut out = Vec::new();
+    for joined in join(seen) {
+        let at = |place: &String| places.get(place.as_str()).map(|l| (*l).clone());
+        if joined.copies() > 1 {
+            let all = joined.versions.values().flatten().filter_map(at).collect();
+            let (copies, versions) = (joined.copies(), joined.distinct_versions());
+            let value = format!("{}: {copies} copies, {versions} versions", joined.product);
+            out.extend(fact("component-copies", value, all));
+        }
+        for (place, own, package) in &joined.conflicts {
+            let value = format!(
+                "{}: {own} in the bytes, {package} in the package database",
+                joined.product
+            );
+            out.extend(fact("component-conflict", value, at(place).into_iter().collect()));
+        }
+    }
+    out
 }
 
 /// Upstream's version of a package.
