@@ -34,6 +34,9 @@ pub enum Command {
     Explain(Explain),
     /// Shows sandbox, budgets, cache and freshness of data.
     Doctor,
+    /// Vulnerability data: import feeds, show how fresh they are.
+    #[command(subcommand)]
+    Advisories(Advisories),
     /// The network half: inventory, exposure, compliance, plans.
     #[command(subcommand)]
     Network(Box<Network>),
@@ -170,6 +173,57 @@ pub struct Unpack {
 pub struct Explain {
     /// Id, such as ACC-01; without it all are listed.
     pub id: Option<String>,
+}
+
+/// `proofmark advisories`.
+#[derive(Debug, Subcommand)]
+pub enum Advisories {
+    /// Imports feeds from files and folders, whatever their format; works without a network.
+    Import {
+        /// Files or folders: NVD, CVE 5, OSV, distributors, KEV, EPSS, CSAF; plain, gzip or zip.
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        /// The database; without it advisories.db in the user's data folder.
+        #[arg(long, value_name = "FILE")]
+        database: Option<PathBuf>,
+        /// Takes a set even if it has much fewer records than before.
+        #[arg(long)]
+        allow_smaller: bool,
+        /// Prints what was done as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Fetches feeds over HTTPS and imports them; goes on where it broke off.
+    #[cfg(feature = "update")]
+    Update {
+        /// Publisher to fetch from: nvd, kev, epss, debian, alpine; also cve5, osv, ubuntu. May be given several times; without it the first five.
+        #[arg(long, value_name = "NAME")]
+        feed: Vec<String>,
+        /// Another address for a publisher, such as a mirror: nvd=https://mirror.example. May be given several times.
+        #[arg(long, value_name = "NAME=URL")]
+        base: Vec<String>,
+        /// The database; without it advisories.db in the user's data folder.
+        #[arg(long, value_name = "FILE")]
+        database: Option<PathBuf>,
+        /// Takes a set even if it has much fewer records than before.
+        #[arg(long)]
+        allow_smaller: bool,
+        /// Prints what was done as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows each feed with its records, its newest date, and whether it is stale.
+    Status {
+        /// The database; without it advisories.db in the user's data folder.
+        #[arg(long, value_name = "FILE")]
+        database: Option<PathBuf>,
+        /// Day to count ages to; without it today.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        as_of: Option<String>,
+        /// Prints it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `proofmark network`.

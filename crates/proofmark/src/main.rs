@@ -37,6 +37,7 @@ fn lead(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Explain(args) => commands::explain::run(args),
         Command::Doctor => commands::doctor::run(),
         Command::Network(command) => commands::network::run(command),
+        Command::Advisories(command) => commands::advisories::run(command),
         Command::Install { dir } => commands::install::run(dir),
         Command::Assay(a) => lead_worker(&a.image, a.out.as_deref()),
         Command::Unpack(a) => {
@@ -72,8 +73,10 @@ fn work(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Ls(args) => commands::ls::run(args, cli.no_sandbox),
         Command::Show(args) => commands::show::run(args, cli.no_sandbox),
         Command::Unpack(args) => commands::unpack::run(args, cli.no_sandbox),
-        Command::Explain(_) | Command::Doctor | Command::Network(_) | Command::Install { .. } => {
-            lead(cli)
-        }
+        Command::Explain(_)
+        | Command::Doctor
+        | Command::Network(_)
+        | Command::Advisories(_)
+        | Command::Install { .. } => lead(cli),
     }
 }

@@ -270,7 +270,9 @@ fn the_command_reference_is_up_to_date() {
     let mut fresh = String::from(
         "# Commands\n\nWhat `proofmark help` prints; made by the test that checks it (`PROOFMARK_UPDATE=1`).\n",
     );
-    for command in ["", "assay", "ls", "show", "unpack", "explain", "doctor", "network"] {
+    let commands =
+        ["", "assay", "ls", "show", "unpack", "explain", "doctor", "advisories", "network"];
+    for command in commands {
         let arguments: Vec<&str> =
             [command, "--help"].into_iter().filter(|w| !w.is_empty()).collect();
         let out = run(&arguments);

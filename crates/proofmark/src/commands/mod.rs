@@ -1,5 +1,6 @@
 //! One file for each command.
 
+pub mod advisories;
 pub mod assay;
 pub mod doctor;
 pub mod explain;
