@@ -143,9 +143,15 @@ fn told(s: &Summary) -> String {
         s.changed,
         if feeds.is_empty() { "no feed".to_owned() } else { feeds.join(", ") }
     );
-    s.older.iter().for_each(|p| drop(writeln!(out, "left out  {p}")));
-    s.refused.iter().for_each(|p| drop(writeln!(out, "REFUSED   {p}")));
-    s.first_problems.iter().for_each(|p| drop(writeln!(out, "problem   {p}")));
+    s.older.iter().for_each(|p| {
+        let _ = writeln!(out, "left out  {p}");
+    });
+    s.refused.iter().for_each(|p| {
+        let _ = writeln!(out, "REFUSED   {p}");
+    });
+    s.first_problems.iter().for_each(|p| {
+        let _ = writeln!(out, "problem   {p}");
+    });
     let more = s.problems.saturating_sub(s.first_problems.len() as u64);
     if more > 0 {
         let _ = writeln!(out, "and {more} more problems");
@@ -158,7 +164,9 @@ fn told(s: &Summary) -> String {
 fn updated(o: &update::Outcome, json: bool) -> Result<ExitCode, Failure> {
     let mut out = format!("{} files fetched, {} not changed since\n", o.fetched, o.same);
     out.extend(o.import.as_ref().map(told));
-    o.failed.iter().for_each(|p| drop(writeln!(out, "FAILED    {p}")));
+    o.failed.iter().for_each(|p| {
+        let _ = writeln!(out, "FAILED    {p}");
+    });
     commands::print(&if json { pretty(o)? } else { out })?;
     let refused = o.import.as_ref().is_some_and(|s| !s.refused.is_empty());
     Ok(ExitCode::from(u8::from(refused || !o.failed.is_empty())))
