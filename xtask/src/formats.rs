@@ -1,11 +1,14 @@
-//! Writes `docs/formats.md` from what each format's file says about it.
+//! Writes `docs/formats.md` from what each format's file says about it; `--compare` sets it against unblob and binwalk.
 
 use std::{env, fs, process::Command};
 
-use crate::{Outcome, root};
+use crate::{Outcome, peers, root};
 
-/// Takes no arguments.
-pub fn run(_: &[String]) -> Outcome {
+/// Writes the page, or compares it with `--compare`.
+pub fn run(arguments: &[String]) -> Outcome {
+    if arguments.iter().any(|a| a == "--compare") {
+        return peers::compare();
+    }
     let out = Command::new(env::var("CARGO").unwrap_or_else(|_| "cargo".into()))
         .args(["run", "--quiet", "-p", "proofmark-unpack", "--example", "formats"])
         .current_dir(root())

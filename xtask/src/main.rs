@@ -10,6 +10,7 @@ mod fuzz;
 mod identification;
 mod kbuild;
 mod licences;
+mod peers;
 mod quality;
 mod schema;
 mod starter;
@@ -25,10 +26,25 @@ type Chore = (&'static str, &'static str, fn(&[String]) -> Outcome);
 const CHORES: &[Chore] = &[
     ("bench", "build a 40 MB gateway image and measure beside other tools", bench::run_all),
     ("components", "rules: check | scan FILE... | propose PACKAGE[:ARCH]...", components::run),
-    ("formats", "write docs/formats.md from the formats themselves", formats::run),
+    (
+        "differential",
+        "random images through us and the real tools: [--count N] [--seed N] [FORMAT...]",
+        fuzz::differential,
+    ),
+    (
+        "formats",
+        "write docs/formats.md from the formats themselves; --compare: against unblob and binwalk",
+        formats::run,
+    ),
     ("fuzz", "run fuzz targets: [--seconds N] [--list] [TARGET...]", fuzz::run),
     ("kbuild", "read which options kernel sources are built under: FOLDER...", kbuild::run),
     ("licences", "check that every dependency's licence is on the list", licences::run),
+    ("magics", "time of bytes that are nothing but magics against zeros: [MIB]", fuzz::magics),
+    (
+        "mutants",
+        "damaged copies of all samples, beside unblob and binwalk: [--count N] [--others N]",
+        fuzz::mutants,
+    ),
     ("quality", "measure on labelled truth: identification [--offline]", quality::run),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),
     (

@@ -10,6 +10,9 @@
 
 #![allow(clippy::missing_panics_doc, reason = "panicking is what a target is for")]
 
+pub mod differential;
+pub mod mutants;
+pub mod mutate;
 pub mod seeds;
 
 use std::{

@@ -5,8 +5,6 @@
 
 #![allow(clippy::print_stdout, clippy::exit, reason = "a tool of the repository")]
 
-mod mutate;
-
 use std::{
     collections::BTreeSet,
     fs,
@@ -17,8 +15,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mutate::Random;
-use proofmark_fuzz::{Target, seeds, targets};
+use proofmark_fuzz::{
+    Target,
+    mutate::{self, Random},
+    seeds, targets,
+};
 use proofmark_model::Digest;
 
 /// A run of a target that takes longer is a failure.

@@ -7,7 +7,7 @@ pub struct Random(pub u64);
 
 impl Random {
     /// The next number.
-    pub fn next(&mut self) -> u64 {
+    pub fn number(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -18,12 +18,12 @@ impl Random {
     /// Less than `n`, or 0.
     pub fn below(&mut self, n: usize) -> usize {
         let n = n.max(1) as u64;
-        usize::try_from(self.next().checked_rem(n).unwrap_or(0)).unwrap_or(0)
+        usize::try_from(self.number().checked_rem(n).unwrap_or(0)).unwrap_or(0)
     }
 
     /// A place, half of the time in the first 512 bytes.
     fn place(&mut self, len: usize) -> usize {
-        if self.next() & 1 == 0 { self.below(len.min(512)) } else { self.below(len) }
+        if self.number() & 1 == 0 { self.below(len.min(512)) } else { self.below(len) }
     }
 }
 
@@ -51,7 +51,7 @@ fn change(out: &mut Vec<u8>, other: &[u8], random: &mut Random) {
             }
         }
         1 => {
-            let value = random.next().to_le_bytes();
+            let value = random.number().to_le_bytes();
             put(out, at, value.get(..1).unwrap_or_default());
         }
         // A field set to a value that lengths break on.

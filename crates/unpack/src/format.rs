@@ -89,7 +89,8 @@ impl Magic {
         Self { bytes, offset: 0, anywhere: true }
     }
 
-    /// `bytes` at the very start of the format, only at the start of a content.
+    /// `bytes` at the very start of the format, only at the start of a content. Without bytes the format is
+    /// asked at the start of every content, and must refuse after a look at a few of them.
     #[must_use]
     pub const fn start(bytes: &'static [u8]) -> Self {
         Self { bytes, offset: 0, anywhere: false }

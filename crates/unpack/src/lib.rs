@@ -49,6 +49,11 @@
     )
 )]
 
+/// The examples of `README.md` are compiled and run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 pub mod budget;
 pub mod classify;
 pub mod codec;

@@ -99,11 +99,8 @@ impl Scanner {
             .iter()
             .enumerate()
             .flat_map(|(format, f)| {
-                f.magics().iter().filter(|m| !m.bytes.is_empty()).map(move |m| Pattern {
-                    format,
-                    bytes: m.bytes,
-                    offset: m.offset,
-                    anywhere: m.anywhere,
+                f.magics().iter().filter(|m| !(m.anywhere && m.bytes.is_empty())).map(move |m| {
+                    Pattern { format, bytes: m.bytes, offset: m.offset, anywhere: m.anywhere }
                 })
             })
             .collect();

@@ -159,8 +159,32 @@ fn ubi_as_a_used_flash_looks() {
     compare_ubi(&opened);
 }
 
+/// The same dump with spare bytes behind each page.
+fn with_spare(image: &[u8], page: usize, spare: usize) -> Vec<u8> {
+    image
+        .chunks(page)
+        .zip(0..)
+        .flat_map(|(page, i)| [page, &tree::noise(i, spare)[..]].concat())
+        .collect()
+}
+
+#[test]
+fn nand_dump_with_spare_bytes() {
+    for spare in [64, 128] {
+        let dump = with_spare(&ubi(), 2048, spare);
+        let bytes = Bytes::from(dump.clone());
+        assert!(check::format("ubi").probe(&bytes, 0, &Budget::ample()).is_none());
+        let opened = check::open_clean("nand", dump, Proof::ChecksumVerified);
+        assert_eq!(opened.candidate.length, bytes.len());
+        assert_eq!(opened.attributes["spare-size"], spare.to_string());
+        let inside = opened.entries[0].blob.load(&Budget::ample());
+        compare_ubi(&check::open_clean("ubi", inside.bytes.to_vec(), Proof::ChecksumVerified));
+    }
+}
+
 #[test]
 fn damage() {
+    check::damage("nand", &with_spare(&ubi(), 2048, 64));
     check::damage("jffs2", &jffs2("-l -e 64KiB"));
     check::damage("ubifs", &build(UBIFS));
     check::damage("ubi", &ubi());

@@ -17,7 +17,16 @@ pub fn decode(input: &[u8], max: usize, budget: &Budget) -> Decoded {
     Decoded { bytes: out.finish(op), consumed: ip.min(input.len()), error }
 }
 
-// Codes are below 65,536, the size of both tables; bit positions stay within the input.
+/// What a code stands for.
+struct Text {
+    /// The code of all but the last byte.
+    before: u16,
+    last: u8,
+    /// Bytes.
+    length: u32,
+}
+
+// Codes that are followed are below `free`, the size of the table; bit positions stay within the input.
 #[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 fn run(input: &[u8], ip: &mut usize, out: &mut Output<'_>, op: &mut usize) -> Result<(), Error> {
     let [0x1f, 0x9d, flags, data @ ..] = input else {
@@ -29,12 +38,9 @@ fn run(input: &[u8], ip: &mut usize, out: &mut Output<'_>, op: &mut usize) -> Re
     }
     let blocks = flags & 0x80 != 0;
     let first_free = if blocks { 257 } else { 256 };
-    let mut prefix = vec![0u16; 1 << 16];
-    let mut suffix = vec![0u8; 1 << 16];
-    let mut length = vec![1u32; 1 << 16]; // bytes a code stands for
-    for (code, byte) in suffix.iter_mut().enumerate().take(256) {
-        *byte = code as u8;
-    }
+    // Grown as codes are defined: most places that look like a header are none, and must cost little.
+    let mut table: Vec<Text> =
+        (0..first_free).map(|code| Text { before: 0, last: code as u8, length: 1 }).collect();
     let mut width = 9u32;
     let mut free = first_free;
     let mut group = 0usize; // byte where codes of this width began
@@ -63,6 +69,7 @@ fn run(input: &[u8], ip: &mut usize, out: &mut Output<'_>, op: &mut usize) -> Re
             bits = 0;
             width = 9;
             free = 257;
+            table.truncate(free);
             before = None;
             continue;
         }
@@ -85,7 +92,7 @@ fn run(input: &[u8], ip: &mut usize, out: &mut Output<'_>, op: &mut usize) -> Re
         // The code being defined right now stands for the last text and its first byte again.
         let repeat = code == free;
         let mut walk = if repeat { last } else { code };
-        let len = length[walk] as usize + usize::from(repeat);
+        let len = table[walk].length as usize + usize::from(repeat);
         let end = op.saturating_add(len);
         while out.room() < end {
             out.grow()?;
@@ -93,8 +100,8 @@ fn run(input: &[u8], ip: &mut usize, out: &mut Output<'_>, op: &mut usize) -> Re
         let mut to = if repeat { end - 1 } else { end };
         while walk >= 256 && to > *op {
             to -= 1;
-            out.buf[to] = suffix[walk];
-            walk = usize::from(prefix[walk]);
+            out.buf[to] = table[walk].last;
+            walk = usize::from(table[walk].before);
         }
         out.buf[*op] = walk as u8;
         let head = out.buf[*op];
@@ -103,9 +110,8 @@ fn run(input: &[u8], ip: &mut usize, out: &mut Output<'_>, op: &mut usize) -> Re
         }
         *op = end;
         if free < 1 << most {
-            prefix[free] = last as u16;
-            suffix[free] = head;
-            length[free] = length[last].saturating_add(1);
+            let length = table[last].length.saturating_add(1);
+            table.push(Text { before: last as u16, last: head, length });
             free += 1;
         }
         before = Some(code);

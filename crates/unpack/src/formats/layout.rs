@@ -15,6 +15,24 @@ use crate::{
     format::{About, Blob, Candidate, Entry, Format, Load, Loaded, Magic, Sink},
 };
 
+/// An [`About`]: family, id, name, metadata, integrity, limits, sources.
+macro_rules! about {
+    ($family:ident, $id:literal, $name:literal, $metadata:literal, $integrity:literal, $limits:literal,
+     $($source:literal),+ $(,)?) => {
+        &$crate::format::About {
+            id: $id,
+            name: $name,
+            family: $crate::format::Family::$family,
+            revision: 1,
+            metadata: $metadata,
+            integrity: $integrity,
+            limits: $limits,
+            sources: &[$($source),+],
+        }
+    };
+}
+pub(crate) use about;
+
 /// What is read only once the format was chosen: decoding, listing of compressed tables.
 type Later = Box<dyn FnOnce(&Budget, &mut Sink<'_>)>;
 
@@ -83,6 +101,17 @@ impl Layout {
     /// Adds a shortfall.
     pub fn problem(&mut self, kind: ProblemKind, message: impl Into<String>) {
         self.problems.push(Problem::new(kind, message));
+    }
+
+    /// Adds a shortfall that has a place.
+    pub fn problem_at(&mut self, problem: Problem) {
+        self.problems.push(problem);
+    }
+
+    /// Whether no shortfall was added.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty()
     }
 
     /// Records that the content is encrypted, with the evidence.

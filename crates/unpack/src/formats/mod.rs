@@ -9,6 +9,7 @@ pub mod compress;
 pub mod executable;
 pub mod filesystem;
 pub mod layout;
+pub mod leaf;
 pub mod partition;
 pub mod sums;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub fn all() -> Vec<&'static dyn Format> {
         compress::FORMATS,
         executable::FORMATS,
         filesystem::FORMATS,
+        leaf::FORMATS,
         partition::FORMATS,
         vendor::FORMATS,
     ]

@@ -66,7 +66,7 @@ fn head(data: &[u8], at: usize) -> Option<Head> {
 }
 
 /// Undoes runs: 0x90 and a count repeat the byte before; 0x90 0 is 0x90 itself.
-fn unrun(input: &[u8], max: usize, budget: &Budget) -> Decoded {
+pub(super) fn unrun(input: &[u8], max: usize, budget: &Budget) -> Decoded {
     let mut made = Decoded::default();
     let mut bytes = input.iter().copied();
     while let Some(byte) = bytes.next() {

@@ -12,11 +12,13 @@ mod cab;
 mod cpio;
 mod dmg;
 mod lha;
+mod ole;
 mod par2;
 mod rar;
 mod rpm;
 mod sevenz;
 mod shell;
+mod stuffit;
 mod tar;
 mod xar;
 mod xml;
@@ -31,11 +33,13 @@ pub static FORMATS: &[&dyn Format] = &[
     &cpio::Cpio,
     &dmg::Dmg,
     &lha::Lha,
+    &ole::Ole,
     &par2::Par2,
     &rar::Rar,
     &rpm::Rpm,
     &sevenz::SevenZip,
     &shell::Shell,
+    &stuffit::StuffIt,
     &tar::Tar,
     &xar::Xar,
     &zip::Zip,

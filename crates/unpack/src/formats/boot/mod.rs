@@ -9,11 +9,13 @@ pub mod fit;
 pub mod flash_descriptor;
 pub mod linux;
 pub mod linux_image;
+pub mod qnx;
 pub mod tiano;
 pub mod trx;
 pub mod uboot;
 pub mod uefi;
 pub mod uimage;
+pub mod vxworks;
 
 /// All formats of this family.
 pub static FORMATS: &[&dyn Format] = &[
@@ -29,12 +31,15 @@ pub static FORMATS: &[&dyn Format] = &[
     &linux_image::BZIMAGE,
     &linux_image::HEADED,
     &linux_image::ZBOOT,
+    &qnx::IMAGEFS,
+    &qnx::STARTUP,
     &trx::FORMAT,
     &uboot::BANNER,
     &uboot::ENVIRONMENT,
     &uefi::CAPSULE,
     &uefi::VOLUME,
     &uimage::FORMAT,
+    &vxworks::Symbols,
 ];
 
 #[cfg(test)]

@@ -11,8 +11,10 @@ use crate::{
 };
 
 mod bzip2;
+pub mod framed;
 mod gzip;
 mod lz4;
+mod lzfse;
 mod lzip;
 mod lzma;
 mod lzop;
@@ -24,9 +26,14 @@ mod zstd;
 /// All formats of this family.
 pub static FORMATS: &[&dyn Format] = &[
     &bzip2::Bzip2,
+    &framed::ARCADYAN,
+    &framed::QCA,
+    &framed::QNX,
+    &framed::XALZ,
     &gzip::Gzip,
     &lz4::Lz4,
     &lz4::Lz4Legacy,
+    &lzfse::FORMAT,
     &lzip::Lzip,
     &lzma::Lzma,
     &lzop::Lzop,

@@ -2,7 +2,9 @@
 
 use crate::format::Format;
 
+pub mod apfs;
 pub mod btrfs;
+pub mod btrfs_stream;
 mod common;
 pub mod cramfs;
 pub mod erofs;
@@ -10,26 +12,38 @@ pub mod ext;
 pub mod fat;
 pub mod iso9660;
 pub mod jffs2;
+pub mod minifs;
 pub mod minix;
+pub mod nand;
+pub mod nand_ecc;
+pub mod ntfs;
 pub mod romfs;
 pub mod squashfs;
 pub mod ubi;
 pub mod ubifs;
 pub mod ufs;
+pub mod yaffs;
 
 /// All formats of this family.
 pub static FORMATS: &[&dyn Format] = &[
+    &apfs::FORMAT,
     &btrfs::Btrfs,
+    &btrfs_stream::Stream,
     &cramfs::CramFs,
     &erofs::Erofs,
     &ext::Ext,
     &fat::Fat,
     &iso9660::Iso9660,
     &jffs2::Jffs2,
+    &minifs::FORMAT,
     &minix::Minix,
+    &nand::Nand,
+    &nand_ecc::NandEcc,
+    &ntfs::Ntfs,
     &romfs::RomFs,
     &squashfs::SquashFs,
     &ubi::Ubi,
     &ubifs::UbiFs,
     &ufs::Ufs,
+    &yaffs::Yaffs,
 ];

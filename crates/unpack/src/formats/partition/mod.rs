@@ -6,11 +6,14 @@ pub mod avb;
 pub mod blocks;
 pub mod gpt;
 pub mod luks;
+pub mod lvm;
 pub mod mbr;
 pub mod ota;
+pub mod partclone;
 pub mod qcow2;
 pub mod sparse;
 pub mod super_partition;
+pub mod uzip;
 pub mod vhd;
 pub mod vhdx;
 pub mod vmdk;
@@ -21,11 +24,14 @@ pub static FORMATS: &[&dyn Format] = &[
     &avb::VBMETA,
     &gpt::FORMAT,
     &luks::FORMAT,
+    &lvm::FORMAT,
     &mbr::FORMAT,
     &ota::FORMAT,
+    &partclone::FORMAT,
     &qcow2::FORMAT,
     &sparse::FORMAT,
     &super_partition::FORMAT,
+    &uzip::FORMAT,
     &vhd::DYNAMIC,
     &vhd::FIXED,
     &vhdx::FORMAT,

@@ -1,5 +1,4 @@
-//! Smaller containers: HP BDL and IPKG, Instar BNEG, QNAP, Senao (EnGenius), Xiaomi HDR1, OpenSSL, Windows CE,
-//! Sercomm, and VxWorks' kernel text. Each is a header whose lengths must agree; see the function of each.
+//! Smaller containers: HP BDL and IPKG, Senao (EnGenius), OpenSSL, Windows CE, Sercomm, and VxWorks' kernel text. Each is a header whose lengths must agree; see the function of each.
 
 use bytes::Bytes;
 use proofmark_model::{Problem, ProblemKind, Proof};
@@ -8,31 +7,16 @@ use crate::{
     budget::Budget,
     format::{About, Blob, Entry, Family, Loaded, Magic},
     formats::{
-        layout::{self, Deferred, Layout, Reader, name_or},
+        layout::{self, Deferred, Layout, Reader, about, name_or},
         sums,
     },
     read,
 };
 
-/// The `About` of a vendor container of this file.
-macro_rules! about {
-    ($id:literal, $name:literal, $metadata:literal, $integrity:literal, $limits:literal, $source:literal) => {
-        &About {
-            id: $id,
-            name: $name,
-            family: Family::Vendor,
-            revision: 1,
-            metadata: $metadata,
-            integrity: $integrity,
-            limits: $limits,
-            sources: &[$source],
-        }
-    };
-}
-
 /// HP firmware bundles.
 pub static BDL: Reader = Reader {
     about: about!(
+        Vendor,
         "hp-bdl",
         "HP BDL",
         "release, brand, device",
@@ -47,6 +31,7 @@ pub static BDL: Reader = Reader {
 /// HP packages inside a bundle.
 pub static IPKG: Reader = Reader {
     about: about!(
+        Vendor,
         "hp-ipkg",
         "HP IPKG",
         "product, name, version",
@@ -58,23 +43,10 @@ pub static IPKG: Reader = Reader {
     read: ipkg,
 };
 
-/// Instar cameras.
-pub static BNEG: Reader = Reader {
-    about: about!(
-        "instar-bneg",
-        "Instar BNEG",
-        "",
-        "sizes",
-        "",
-        "unblob, handlers/archive/instar/bneg.py (layout)"
-    ),
-    magics: &[Magic::anywhere(b"BNEG\x01\0\0\0\x01\0\0\0")],
-    read: bneg,
-};
-
 /// EnGenius and others of Senao: XOR with the bits of the header's mark.
 pub static SENAO: Reader = Reader {
     about: about!(
+        Vendor,
         "senao",
         "Senao (EnGenius) firmware",
         "vendor, product, version",
@@ -86,23 +58,10 @@ pub static SENAO: Reader = Reader {
     read: senao,
 };
 
-/// Xiaomi.
-pub static HDR1: Reader = Reader {
-    about: about!(
-        "xiaomi-hdr1",
-        "Xiaomi HDR1",
-        "device, name of each blob",
-        "crc32; signature reported, not verified",
-        "HDR2 is not read",
-        "unblob, handlers/archive/xiaomi/hdr.py (layout)"
-    ),
-    magics: &[Magic::anywhere(b"HDR1")],
-    read: hdr1,
-};
-
 /// `openssl enc` with a password.
 pub static OPENSSL: Reader = Reader {
     about: about!(
+        Vendor,
         "openssl-salted",
         "OpenSSL salted encryption",
         "salt",
@@ -130,6 +89,7 @@ pub static OPENSSL: Reader = Reader {
 /// Windows CE ROM images.
 pub static WINCE: Reader = Reader {
     about: about!(
+        Vendor,
         "wince-bin",
         "Windows CE binary image",
         "addresses, start address",
@@ -144,6 +104,7 @@ pub static WINCE: Reader = Reader {
 /// Sercomm's 512-byte header.
 pub static SERCOMM: Reader = Reader {
     about: about!(
+        Vendor,
         "sercomm",
         "Sercomm header",
         "",
@@ -262,21 +223,6 @@ fn ipkg(data: &Bytes, budget: &Budget) -> Option<Layout> {
     Some(layout)
 }
 
-/// Two partitions behind 28 bytes.
-fn bneg(data: &Bytes, _: &Budget) -> Option<Layout> {
-    let (first, second) = (u64::from(read::le32(data, 12)?), u64::from(read::le32(data, 16)?));
-    let end = first.checked_add(second)?.checked_add(28)?;
-    if data.get(..4)? != b"BNEG" || first == 0 || end > data.len() as u64 {
-        return None;
-    }
-    let mut layout = Layout::new(data, end, Proof::LengthsConsistent);
-    layout.structure(0, 28);
-    layout.integrity("none", "", None);
-    layout.part(data, "partition-1", 28, first);
-    layout.part(data, "partition-2", first.checked_add(28)?, second);
-    Some(layout)
-}
-
 /// Header of 96 bytes; each byte of the payload is XORed with the mark shifted by its place modulo 8.
 fn senao(data: &Bytes, budget: &Budget) -> Option<Layout> {
     let word = |at| read::be32(data, at);
@@ -317,60 +263,6 @@ fn senao(data: &Bytes, budget: &Budget) -> Option<Layout> {
             Err(e) => Loaded { bytes: Bytes::new(), problems: vec![e.into()] },
         });
     layout.entry(0x60..0x60, Entry::file("payload", blob));
-    Some(layout)
-}
-
-/// Blobs `BABE` at eight offsets, an RSA signature behind them.
-fn hdr1(data: &Bytes, budget: &Budget) -> Option<Layout> {
-    let signature = u64::from(read::le32(data, 4)?);
-    if data.get(..4)? != b"HDR1" || !(48..=1 << 29).contains(&signature) {
-        return None;
-    }
-    let mut parts = Vec::new();
-    for n in 0..8_usize {
-        let at = read::index(read::le32(data, n.checked_mul(4)?.checked_add(16)?)?.into())?;
-        if at == 0 {
-            continue;
-        }
-        let head = data.get(at..)?;
-        if read::le32(head, 0)? != 0xBABE {
-            return None;
-        }
-        parts.push((layout::text(head, 16, 32)?, at, read::le32(head, 8)?));
-    }
-    if parts.is_empty() {
-        return None;
-    }
-    // Length of the signature, three reserved words, then the signature.
-    let len = read::index(signature)
-        .and_then(|at| read::le32(data, at))
-        .filter(|len| *len <= 4096)
-        .unwrap_or(0);
-    let end = signature.checked_add(16)?.checked_add(len.into())?;
-    let mut layout = Layout::new(data, end, Proof::LengthsConsistent);
-    layout.structure(0, 48);
-    layout.structure(read::index(signature)?, 16);
-    layout.align(16);
-    budget.work(end).ok()?;
-    let right = read::le32(data, 8)
-        .zip(data.get(12..layout.length))
-        .map(|(crc, body)| crc == !sums::crc32(body) || crc == sums::crc32(body));
-    if right == Some(true) {
-        layout.proof = Proof::ChecksumVerified;
-    }
-    layout.attribute("device", read::le16(data, 14)?);
-    layout.attribute("crc-correct", if right == Some(true) { "yes" } else { "unknown" });
-    layout.integrity("signature", "rsa", None);
-    for (n, (name, at, len)) in parts.into_iter().enumerate() {
-        layout.structure(at, 48);
-        layout.part(
-            data,
-            name_or(&name, &format!("blob-{n}")),
-            at.checked_add(48)? as u64,
-            len.into(),
-        );
-    }
-    layout.part(data, "signature", signature.checked_add(16)?, len.into());
     Some(layout)
 }
 
@@ -459,18 +351,8 @@ mod tests {
     }
 
     #[test]
-    fn instar_and_senao() {
-        let (a, b) = (noise(300, 71), noise(400, 72));
-        let file =
-            [b"BNEG".to_vec(), words(&[1, 1, 300, 400, 0, 0]), a.clone(), b.clone()].concat();
-        let opened = open_whole(&BNEG, &file);
-        assert_eq!(
-            (opened.content("partition-1"), opened.content("partition-2")),
-            (a.clone().into(), b.into())
-        );
-        torture(&BNEG, &file);
-        assert!(open_at(&BNEG, b"BNEG\x01\0\0\0\x01\0\0\0\xFF\xFF\xFF\xFF\0\0\0\0", 0).is_none());
-
+    fn senao_payloads_are_made_plain() {
+        let a = noise(300, 71);
         let mut file: Vec<u8> = [0_u32, 0x101, 0x66].iter().flat_map(|w| w.to_be_bytes()).collect();
         file.extend(b"1.2.3");
         file.resize(32, 0);
@@ -495,26 +377,8 @@ mod tests {
     }
 
     #[test]
-    fn xiaomi_and_windows_ce() {
+    fn windows_ce() {
         let body = noise(500, 73);
-        let mut file = [b"HDR1".to_vec(), words(&[48 + 48 + 500, 0, 0, 48])].concat();
-        file.resize(48, 0);
-        file.extend(words(&[0xBABE, 0, 500, 0]));
-        file.extend(b"root.squashfs");
-        file.resize(96, 0);
-        file.extend(&body);
-        file.extend(words(&[256, 0, 0, 0]));
-        file.extend(noise(256, 74));
-        let crc = !sums::crc32(&file[12..]);
-        file[8..12].copy_from_slice(&crc.to_le_bytes());
-        let opened = open_whole(&HDR1, &file);
-        assert_eq!(
-            (opened.content("root.squashfs"), opened.attribute("crc-correct")),
-            (body.clone().into(), "yes")
-        );
-        torture(&HDR1, &file);
-        assert!(open_at(&HDR1, b"HDR1 is a mark\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 0).is_none());
-
         let mut file = [b"B000FF\n".to_vec(), words(&[0x8000_0000, 0x1000])].concat();
         file.extend(words(&[0x8000_0100, 500, sums::sum8(&body)]));
         file.extend(&body);

@@ -31,7 +31,7 @@ static ABOUT: About = About {
     family: Family::FileSystem,
     revision: 1,
     metadata: "mtime; with Rock Ridge mode, owner, device numbers",
-    integrity: "numbers in both byte orders",
+    integrity: "numbers in both byte orders, folders found against the path table",
     limits: "zisofs not decoded; UDF is another format",
     sources: &["https://ecma-international.org/publications-and-standards/standards/ecma-119/"],
 };
@@ -109,6 +109,8 @@ struct Volume {
     blocks: u32,
     label: Vec<u8>,
     root: Record,
+    /// Place and size of the path table, which lists every folder once more.
+    table: (u32, u32),
 }
 
 impl Volume {
@@ -123,7 +125,8 @@ impl Volume {
         let label = b.get(40..72)?.trim_ascii_end().to_vec();
         let root = Record::parse(b.get(156..190)?, 0)?.0;
         let agrees = matches!(block, 512 | 1024 | 2048) && root.flags & FOLDER != 0;
-        agrees.then_some(Self { block, blocks: le32(b, 80)?, label, root })
+        let table = (le32(b, 140)?, le32(b, 132)?);
+        agrees.then_some(Self { block, blocks: le32(b, 80)?, label, root, table })
     }
 
     /// The supplementary descriptor whose escape sequence announces names of two bytes per letter.
@@ -298,6 +301,32 @@ fn walk(image: &Bytes, volume: &Volume, names: Names, budget: &Budget, sink: &mu
         }
         queue.extend(below.into_iter().rev());
     }
+    let listed = path_table(image, volume, budget);
+    let missed = listed.iter().filter(|place| !seen.contains(place)).count();
+    if missed > 0 {
+        let text =
+            format!("{missed} of the {} folders of the path table were not reached", listed.len());
+        sink.problem(Problem::new(ProblemKind::Incomplete, text));
+    }
+}
+
+/// Places of all folders as the path table lists them.
+fn path_table(image: &[u8], volume: &Volume, budget: &Budget) -> Vec<u32> {
+    let (place, size) = volume.table;
+    let start = (place as usize).saturating_mul(volume.block);
+    let table = read::slice(image, start, size as usize).unwrap_or_default();
+    let (mut at, mut places) = (0_usize, Vec::new());
+    while let (Some(len @ 1..), Some(place)) =
+        (read::u8(table, at), le32(table, at.saturating_add(2)))
+    {
+        if budget.work(8).is_err() {
+            break;
+        }
+        places.push(place);
+        let name = usize::from(len).next_multiple_of(2);
+        at = at.saturating_add(8).saturating_add(name);
+    }
+    places
 }
 
 /// The size that a folder's own first record gives.
