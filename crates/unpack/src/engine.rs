@@ -42,7 +42,7 @@ use crate::{
     memory::Memory,
     options::{ContentInfo, Limits, Observer, Options, Progress},
     scan::Scanner,
-    tree::{self, Body, Cell, Content, FOLDER, Node, Part},
+    tree::{self, Body, Cell, Content, FOLDER, Node, Part, Slot},
 };
 
 /// What was found in an image.

@@ -10,7 +10,8 @@ use bytes::Bytes;
 use proofmark_model::{Digest, EntryKind, Locator, Problem, ProblemKind, RegionClass, Step};
 
 use super::{
-    Cell, Content, GAP_SHOWN, Opened, Place, Reading, Run, SMALL_OUTPUT, Spawn, Start, TooLarge, check_path, dedup, work,
+    Cell, Content, GAP_SHOWN, Opened, Place, Reading, Run, SMALL_OUTPUT, Spawn, Start, TooLarge,
+    check_path, dedup, work,
 };
 use crate::{
     budget::Budget,
