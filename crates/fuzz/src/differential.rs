@@ -25,6 +25,8 @@ use crate::mutate::Random;
 #[derive(Debug, Clone, Copy)]
 struct Keeps {
     mode: bool,
+    /// Bits of the mode; some tools drop setuid, setgid and sticky when they extract.
+    bits: u32,
     owner: bool,
     mtime: bool,
     /// Modification times of folders and links; several tools set them only for files.
@@ -38,6 +40,7 @@ struct Keeps {
 
 const ALL: Keeps = Keeps {
     mode: true,
+    bits: 0o7777,
     owner: true,
     mtime: true,
     all_times: true,
@@ -60,6 +63,7 @@ struct Recipe {
 
 const CONTENT: Keeps = Keeps {
     mode: false,
+    bits: 0o777,
     owner: false,
     mtime: false,
     all_times: false,
@@ -101,7 +105,7 @@ const RECIPES: &[Recipe] = &[
             "-t ext4 -O bigalloc -b 4096",
         ],
         extract: "mkdir out && debugfs -R 'rdump / out' image",
-        keeps: Keeps { special: false, hard_links: false, all_times: false, ..ALL },
+        keeps: Keeps { bits: 0o777, special: false, hard_links: false, all_times: false, ..ALL },
     },
     Recipe {
         format: "tar",
@@ -132,6 +136,7 @@ const RECIPES: &[Recipe] = &[
         options: &["-0", "-1", "-9", "-Z bzip2", "-X"],
         extract: "mkdir out && unzip -qX image -d out",
         keeps: Keeps {
+            bits: 0o777,
             owner: false,
             special: false,
             hard_links: false,
@@ -160,8 +165,8 @@ const RECIPES: &[Recipe] = &[
         format: "cramfs",
         packages: "util-linux-extra",
         make: "mkfs.cramfs $O tree image",
-        options: &["", "-N big", "-b 4096 -e 7"],
-        extract: "fsck.cramfs --extract=out $O2 image",
+        options: &["", "-n label", "-b 4096 -e 7"],
+        extract: "fsck.cramfs --extract=out image",
         keeps: Keeps { owner: false, mtime: false, hard_links: false, ..ALL },
     },
     Recipe {
@@ -177,7 +182,7 @@ const RECIPES: &[Recipe] = &[
             "-E ztailpacking -zlz4",
         ],
         extract: "mkdir out && fsck.erofs --extract=out --overwrite --preserve image",
-        keeps: Keeps { hard_links: false, all_times: false, ..ALL },
+        keeps: Keeps { bits: 0o777, hard_links: false, all_times: false, ..ALL },
     },
     Recipe {
         format: "iso9660",
@@ -291,10 +296,9 @@ fn one(
     grow(&dir.join("tree"), recipe, random)?;
     let option =
         recipe.options.get(random.below(recipe.options.len())).copied().unwrap_or_default();
-    let order = if option.contains("-N big") { "-N big" } else { "" };
     let shell = |command: &str| -> io::Result<Result<(), String>> {
         let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
-        let command = command.replace("$O2", order).replace("$O", option);
+        let command = command.replace("$O", option);
         let out = Command::new("sh")
             .args(["-ec", &command])
             .env("PATH", path)
@@ -472,7 +476,7 @@ fn walk(
         let link = kind.is_symlink();
         let row = Seen {
             content: content.map(|c| (c.len() as u64, Digest::of(&c))),
-            mode: (keeps.mode && !link).then_some(meta.mode() & 0o7777),
+            mode: (keeps.mode && !link).then_some(meta.mode() & keeps.bits),
             owner: keeps.owner.then_some((meta.uid(), meta.gid())),
             mtime: (keeps.mtime && (kind.is_file() || (keeps.all_times && kind.is_dir())))
                 .then_some(meta.mtime() / keeps.step),
@@ -580,7 +584,7 @@ fn described(entry: &Entry, keeps: Keeps) -> Result<Seen, String> {
     let folder = entry.kind == EntryKind::Directory;
     Ok(Seen {
         content: file.then(|| (loaded.bytes.len() as u64, Digest::of(&loaded.bytes))),
-        mode: m.mode.filter(|_| keeps.mode && !link),
+        mode: m.mode.filter(|_| keeps.mode && !link).map(|mode| mode & keeps.bits),
         owner: m.uid.zip(m.gid).filter(|_| keeps.owner),
         mtime: m
             .mtime

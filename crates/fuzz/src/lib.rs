@@ -10,6 +10,7 @@
 
 #![allow(clippy::missing_panics_doc, reason = "panicking is what a target is for")]
 
+pub mod corpus;
 pub mod differential;
 pub mod mutants;
 pub mod mutate;

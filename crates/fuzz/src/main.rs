@@ -16,7 +16,7 @@ use std::{
 };
 
 use proofmark_fuzz::{
-    Target,
+    Target, corpus,
     mutate::{self, Random},
     seeds, targets,
 };
@@ -33,6 +33,8 @@ struct Arguments {
     seconds: u64,
     seed: u64,
     corpus: PathBuf,
+    /// Write what is small and behaves in a way of its own back to the corpus.
+    keep: bool,
     names: Vec<String>,
 }
 
@@ -41,6 +43,7 @@ fn arguments() -> Result<Arguments, String> {
         seconds: 10,
         seed: 1,
         corpus: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus")),
+        keep: false,
         names: Vec::new(),
     };
     let mut given = std::env::args().skip(1);
@@ -50,6 +53,7 @@ fn arguments() -> Result<Arguments, String> {
         match argument.as_str() {
             "--seconds" => parsed.seconds = number(value()?)?,
             "--seed" => parsed.seed = number(value()?)?,
+            "--keep" => parsed.keep = true,
             "--corpus" => parsed.corpus = value()?.into(),
             "--list" => {
                 targets().iter().for_each(|t| println!("{}", t.name));
@@ -67,7 +71,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(e) => {
             println!(
-                "{e}\nproofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [--list] [TARGET...]"
+                "{e}\nproofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [--keep] [--list] [TARGET...]"
             );
             return ExitCode::from(2);
         }
@@ -91,8 +95,8 @@ fn main() -> ExitCode {
     let watch = Watch::start(arguments.corpus.join("failures"));
     let mut failed = false;
     println!(
-        "{:<28} {:>10} {:>8} {:>10} {:>8}",
-        "target", "runs", "runs/s", "behaviours", "slowest"
+        "{:<28} {:>10} {:>8} {:>10} {:>10} {:>8}",
+        "target", "runs", "runs/s", "behaviours", "last new", "slowest"
     );
     for target in &all {
         if !arguments.names.is_empty() && !arguments.names.contains(&target.name) {
@@ -107,18 +111,10 @@ fn main() -> ExitCode {
             }
             None => {}
         }
-        inputs.extend(stored(&arguments.corpus.join(&target.name)));
+        inputs.extend(corpus::read(&arguments.corpus, &target.name));
         failed |= !fuzz(target, inputs, &arguments, &watch);
     }
     ExitCode::from(u8::from(failed))
-}
-
-/// Inputs of earlier runs: the minimised corpus, and inputs that once failed.
-fn stored(folder: &Path) -> Vec<Vec<u8>> {
-    let mut paths: Vec<_> =
-        fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
-    paths.sort();
-    paths.iter().filter_map(|p| fs::read(p).ok()).collect()
 }
 
 fn fuzz(target: &Target, inputs: Vec<Vec<u8>>, arguments: &Arguments, watch: &Watch) -> bool {
@@ -127,7 +123,7 @@ fn fuzz(target: &Target, inputs: Vec<Vec<u8>>, arguments: &Arguments, watch: &Wa
     let mut random = Random(arguments.seed);
     let mut behaviours = BTreeSet::new();
     let mut pool: Vec<Vec<u8>> = Vec::new();
-    let mut runs = 0_u64;
+    let (mut runs, mut newest) = (0_u64, 0_u64);
     let mut slowest = Duration::ZERO;
     let mut pending = inputs;
     pending.push(Vec::new());
@@ -152,8 +148,11 @@ fn fuzz(target: &Target, inputs: Vec<Vec<u8>>, arguments: &Arguments, watch: &Wa
         slowest = slowest.max(taken);
         match result {
             Ok(behaviour) if taken < SLOW => {
-                if behaviours.insert(behaviour) && pool.len() < KEPT {
-                    pool.push(input);
+                if behaviours.insert(behaviour) {
+                    newest = runs;
+                    if pool.len() < KEPT {
+                        pool.push(input);
+                    }
                 }
             }
             failure => {
@@ -166,12 +165,18 @@ fn fuzz(target: &Target, inputs: Vec<Vec<u8>>, arguments: &Arguments, watch: &Wa
     }
     let seconds = start.elapsed().as_secs_f64().max(0.001);
     println!(
-        "{:<28} {runs:>10} {:>8.0} {:>10} {:>6}ms",
+        "{:<28} {runs:>10} {:>8.0} {:>10} {newest:>10} {:>6}ms",
         target.name,
         runs as f64 / seconds,
         behaviours.len(),
         slowest.as_millis()
     );
+    if arguments.keep
+        && let Err(e) = corpus::write(&arguments.corpus, &target.name, pool)
+    {
+        println!("{}: {e}", target.name);
+        return false;
+    }
     true
 }
 

@@ -63,6 +63,21 @@ const MADE: &[(&str, &str, &str)] = &[
     ("gpt", "fdisk", "truncate -s 64K out && printf 'label: gpt\\n,8\\n' | sfdisk -q out"),
     ("mbr", "fdisk", "truncate -s 64K out && printf 'label: dos\\n1,8\\n' | sfdisk -q out"),
     ("elf", "coreutils", "cp /bin/true out"),
+    (
+        "ntfs",
+        "ntfs-3g",
+        "truncate -s 2M out && mkntfs -q -F -f -c 1024 out && ntfscp -q -f out tree/text text",
+    ),
+    (
+        "partclone",
+        "partclone e2fsprogs",
+        "truncate -s 128K fs && mke2fs -q -F -t ext2 -N 64 -d tree fs && partclone.ext2 -c -s fs -o out -F -L log; rm -f fs",
+    ),
+    (
+        "ole",
+        "msitools",
+        "msibuild m.msi -s t a '' '{12345678-1234-1234-1234-123456789012}' && msibuild m.msi -a s tree/text && mv m.msi out",
+    ),
     ("ihex", "binutils", "objcopy -I binary -O ihex tree/text out"),
     ("srec", "binutils", "objcopy -I binary -O srec tree/text out"),
 ];

@@ -117,10 +117,11 @@ fn unpack(rows: &[u8], declared: u64, budget: &Budget) -> Loaded {
         }
         at = at.saturating_add(2).saturating_add(len);
     }
-    if (out.len() as u64) < declared && loaded.problems.is_empty() {
+    if out.len() as u64 != declared && loaded.problems.is_empty() {
         let text = format!("{} bytes came out, {declared} were declared", out.len());
         loaded.problems.push(Problem::new(ProblemKind::Incomplete, text));
     }
+    out.truncate(read::index(declared).unwrap_or(usize::MAX));
     loaded.bytes = out.into();
     loaded
 }
