@@ -52,7 +52,8 @@ fn block(data: &[u8], at: usize) -> Option<Block> {
             let field = |n: usize| read::le64(data, at.checked_add(n)?);
             let literals = field(8)? >> 20 & 0xF_FFFF;
             let matches = field(16)? >> 40 & 0xF_FFFF;
-            (word(24)?, u32::try_from(literals.checked_add(matches)?).ok()?)
+            let header = word(24).filter(|header| *header >= 32)?;
+            (header, u32::try_from(literals.checked_add(matches)?).ok()?)
         }
         _ => return None,
     };

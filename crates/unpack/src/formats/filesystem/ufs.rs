@@ -27,7 +27,7 @@ static ABOUT: About = About {
     family: Family::FileSystem,
     revision: 1,
     metadata: "mode, owner, mtime, device numbers, hard links",
-    integrity: "superblock sizes, root folder, used inodes against inodes found (version 2)",
+    integrity: "superblock sizes, root folder",
     limits: "extended attributes not read",
     sources: &["https://github.com/freebsd/freebsd-src/blob/main/sys/ufs/ffs/fs.h"],
 };
@@ -114,10 +114,6 @@ impl Format for Ufs {
             }
             queue.extend(below.into_iter().rev());
         }
-        if let Some(used) = fs.used {
-            let found = links.len().saturating_add(seen.len() as u64);
-            common::incomplete(sink, "inodes", found, used);
-        }
     }
 }
 
@@ -135,8 +131,6 @@ struct Fs {
     /// Shift of a group's own blocks in version 1.
     offset: u64,
     mask: u64,
-    /// Inodes in use, where the superblock counts them (version 2): free ones are counted, two are reserved.
-    used: Option<u64>,
 }
 
 struct Inode {
@@ -181,7 +175,6 @@ impl Fs {
             groups: d(44)?,
             offset: if second { 0 } else { d(24)?.into() },
             mask: if second { 0 } else { (!d(28)?).into() },
-            used: if second { order.u64(b, 1024) } else { None },
         };
         let inodes = u64::from(this.inodes_per_group).checked_mul(this.groups.into())?;
         let agrees = matches!(this.block, 4096 | 8192 | 16384 | 32768 | 65536)
@@ -195,8 +188,7 @@ impl Fs {
             && this.inodes_per_group > 0
             && this.fragments <= this.fragments_per_group.checked_mul(this.groups.into())?
             && inodes < 1 << 32;
-        let used = this.used.and_then(|free| inodes.checked_sub(free)?.checked_sub(2));
-        agrees.then_some(Self { used, ..this })
+        agrees.then_some(this)
     }
 
     fn inode_len(&self) -> u64 {

@@ -48,6 +48,7 @@ mod feature {
     pub const FILETYPE: u32 = 0x2;
     /// Read-only compatible.
     pub const SPARSE_SUPER: u32 = 0x1;
+    pub const BIGALLOC: u32 = 0x200;
     pub const METADATA_CSUM: u32 = 0x400;
     /// Compatible.
     pub const JOURNAL: u32 = 0x4;
@@ -160,12 +161,16 @@ impl Fs {
             image: image.clone(),
         };
         let groups = this.groups()?;
+        // Bitmaps count clusters of several blocks.
+        let clusters = ro_compat & feature::BIGALLOC != 0;
+        let ratio = if clusters { 1u64.checked_shl(d(28)?.checked_sub(log)?)? } else { 1 };
+        let most = block_size.saturating_mul(8).saturating_mul(ratio.min(1 << 16));
         let agrees = w(56)? == 0xef53
             && d(76)? <= 1
             && w(90)? == 0
             && this.blocks > this.first_block
-            && this.first_block == u64::from(block_size == 1024)
-            && (1..=block_size.saturating_mul(8)).contains(&this.blocks_per_group.into())
+            && this.first_block == u64::from(block_size == 1024 && !clusters)
+            && (1..=most).contains(&this.blocks_per_group.into())
             && (1..=block_size.saturating_mul(8)).contains(&this.inodes_per_group.into())
             && groups.checked_mul(this.inodes_per_group.into()) == Some(this.inodes.into())
             && this.inode_size.is_power_of_two()
