@@ -115,7 +115,7 @@ pub struct Document {
     pub cost_range: (f64, f64),
     /// Proven: no plan costs less.
     pub bound: f64,
-    /// `(cost - bound) / cost`.
+    /// `(cost - bound) / cost`; null when not every limit is kept.
     pub gap: f64,
     /// Start of the plan.
     pub start: Date,

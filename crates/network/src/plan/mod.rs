@@ -90,7 +90,7 @@ pub struct Solution {
     pub account: Account,
     /// No plan costs less.
     pub bound: f64,
-    /// `(cost - bound) / |cost|`.
+    /// `(cost - bound) / |cost|`; infinite when a constraint is violated.
     pub gap: f64,
     /// Price of one unit more of each resource, at the bound: what a constraint costs.
     pub prices: Duals,
@@ -357,17 +357,35 @@ impl Run<'_, '_> {
         }
     }
 
+    /// No plan costs more: a bound above it shows that there is none.
+    fn dearest(&self) -> f64 {
+        let p = self.m.p;
+        let most = |v: &[f64]| v.iter().copied().filter(|x| x.is_finite()).fold(0.0, f64::max);
+        let all = |v: &[f64]| v.iter().filter(|x| x.is_finite()).sum::<f64>();
+        let jobs: f64 = (0..p.jobs.len())
+            .map(|j| {
+                let keep = most(&[p.jobs[j].keep]);
+                p.choices_of(j).iter().map(|c| most(&c.cost)).fold(keep, f64::max)
+            })
+            .sum();
+        jobs + p.clusters.iter().map(|c| all(&c.open)).sum::<f64>()
+            + p.platforms.iter().map(|x| most(&x.onboard)).sum::<f64>()
+            + p.borders.iter().map(|b| b.2).sum::<f64>()
+    }
+
     fn solution(self) -> Result<Solution, Error> {
         let m = self.m;
+        let dearest = self.dearest();
         let (_, _, plan) = self.best.ok_or(Error::Stopped)?;
         let account = account(m.p, &plan);
         let kept = account.violations.is_empty();
         let bound = if kept { self.bound.min(account.cost) } else { self.bound };
-        let gap = gap(account.cost, bound);
+        // A gap says something only about a plan that keeps every constraint.
+        let gap = if kept { gap(account.cost, bound) } else { f64::INFINITY };
         let status = match kept {
             true if gap <= 1e-9 => Status::Optimal,
             true => Status::Feasible,
-            false if self.bound == f64::INFINITY => Status::Infeasible,
+            false if self.bound > dearest => Status::Infeasible,
             false => Status::Violating,
         };
         let (t, r) = (m.t, m.p.regions);

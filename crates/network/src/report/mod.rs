@@ -35,7 +35,26 @@ fn money(x: f64) -> String {
 }
 
 fn percent(x: f64) -> String {
-    format!("{:.1} %", 100.0 * x)
+    // A zero has no sign.
+    format!("{:.1} %", 100.0 * x + 0.0)
+}
+
+/// A count with its digits in threes.
+fn count(x: f64) -> String {
+    let digits = format!("{:.0}", x.abs());
+    let mut out = String::new();
+    for (k, c) in digits.chars().enumerate() {
+        if k > 0 && (digits.len() - k).is_multiple_of(3) {
+            out.push('\u{202f}');
+        }
+        out.push(c);
+    }
+    if x < -0.5 { format!("-{out}") } else { out }
+}
+
+/// Whether a plan keeps every limit, so that its bound and gap say something.
+fn keeps(s: plan::Status) -> bool {
+    matches!(s, plan::Status::Optimal | plan::Status::Feasible)
 }
 
 /// An interval of shares; a single figure where both ends agree.
@@ -149,11 +168,7 @@ fn board(o: &mut String, shown: &Shown<'_>) {
         .filter(|b| b.kind == "release")
         .max_by(|a, b| a.customers.total_cmp(&b.customers))
     {
-        figure(
-            o,
-            &format!("{:.0}", b.customers),
-            &format!("customers cut off if release {} fails", b.name),
-        );
+        figure(o, &count(b.customers), &format!("customers cut off if release {} fails", b.name));
     }
     o.push_str("</div>");
     if let Some(p) = plans.first() {
@@ -164,7 +179,7 @@ fn board(o: &mut String, shown: &Shown<'_>) {
         o,
         &[
             "policy",
-            "plan",
+            "all limits",
             "net cost",
             "at least",
             "gap",
@@ -178,15 +193,19 @@ fn board(o: &mut String, shown: &Shown<'_>) {
         columns.iter().map(|c| {
             vec![
                 c.policy.clone(),
-                format!("{:?}", c.status).to_lowercase(),
+                if keeps(c.status) { "kept" } else { "not kept" }.into(),
                 money(c.cost.0),
-                money(c.cost.1),
-                format!("{:.2} %", 100.0 * plan::gap(c.cost.0, c.cost.1)),
+                if keeps(c.status) { money(c.cost.1) } else { "-".into() },
+                if keeps(c.status) {
+                    format!("{:.2} %", 100.0 * plan::gap(c.cost.0, c.cost.1))
+                } else {
+                    "-".into()
+                },
                 money(c.spend.iter().sum()),
                 percent(c.exposure.last().copied().unwrap_or(0.0)),
                 format!("{:.2}", c.exposure_years),
-                format!("{:.0}", c.customer_minutes),
-                format!("{:.0}", c.hhi),
+                count(c.customer_minutes),
+                count(c.hhi),
                 c.compliant.map_or("not within the plan".into(), |d| d.to_string()),
             ]
         }),
@@ -202,6 +221,10 @@ fn board(o: &mut String, shown: &Shown<'_>) {
         let mut rows = Vec::new();
         for a in columns {
             for b in columns.iter().filter(|b| b.policy != a.policy) {
+                // A plan that does not keep its limits has no price to compare.
+                if !keeps(a.status) || !keeps(b.status) {
+                    continue;
+                }
                 let d = adds(a, b);
                 rows.push(vec![
                     d.policy,
@@ -232,7 +255,11 @@ fn planner(o: &mut String, world: &World, plans: &[&Planned]) {
         let _ = write!(o, "<h2>{}</h2>", esc(&d.policy));
         o.push_str("<div class=figures>");
         figure(o, &money(d.cost), "net cost");
-        figure(o, &format!("{:.2} %", 100.0 * d.gap), "at most above the best possible");
+        if keeps(d.status) {
+            figure(o, &format!("{:.2} %", 100.0 * d.gap), "at most above the best possible");
+        } else {
+            figure(o, "not kept", "some limits: no plan that keeps all was found");
+        }
         figure(o, &d.jobs.iter().filter(|j| j.period.is_some()).count().to_string(), "jobs done");
         figure(o, &d.jobs.iter().filter(|j| j.period.is_none()).count().to_string(), "jobs kept");
         o.push_str("</div>");
@@ -261,7 +288,7 @@ fn planner(o: &mut String, world: &World, plans: &[&Planned]) {
                     q.budget.map_or("no limit".into(), money),
                     format!("{:.0}", q.crew_weeks.0),
                     format!("{:.0}", q.crew_weeks.1),
-                    format!("{:.0}", q.customer_minutes),
+                    count(q.customer_minutes),
                     percent(q.exposure),
                 ]
             }),

@@ -5,6 +5,7 @@
 //! the difference of the two costs changes, and the value of knowing it is what the wrong choice
 //! would cost.
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::Error;
@@ -68,8 +69,7 @@ pub fn tornado(
         Some(s) => Some(price(first, None)?.0 - price(s, None)?.0),
         None => None,
     };
-    let mut out = Vec::new();
-    for item in items.iter().filter(|i| i.low < i.high) {
+    let bar = |item: &crate::cost::Item| -> Result<Bar, Error> {
         let ends = [Level::Low, Level::High];
         let mut cost = [0.0; 2];
         let mut difference = [0.0; 2];
@@ -79,22 +79,19 @@ pub fn tornado(
                 difference[k] = cost[k] - price(s, Some((&item.id, level)))?.0;
             }
         }
-        let decides = base_difference.is_some_and(|d| difference.iter().any(|x| x * d < 0.0));
-        let value = match base_difference {
-            Some(d) if decides => {
-                difference.iter().filter(|x| **x * d < 0.0).map(|x| x.abs()).fold(0.0, f64::max)
-            }
-            _ => 0.0,
-        };
-        out.push(Bar {
+        let turns = |x: &&f64| base_difference.is_some_and(|d| **x * d < 0.0);
+        let value = difference.iter().filter(turns).map(|x| x.abs()).fold(0.0, f64::max);
+        Ok(Bar {
             item: item.id.clone(),
             confidence: item.confidence.clone(),
             cost: (cost[0], cost[1]),
             difference: second.map(|_| (difference[0], difference[1])),
-            decides,
+            decides: value > 0.0,
             value,
-        });
-    }
+        })
+    };
+    let mut out: Vec<Bar> =
+        items.par_iter().filter(|i| i.low < i.high).map(bar).collect::<Result<_, _>>()?;
     out.sort_by(|a, b| {
         let width = |x: &Bar| (x.cost.1 - x.cost.0).abs();
         width(b).total_cmp(&width(a)).then_with(|| a.item.cmp(&b.item))

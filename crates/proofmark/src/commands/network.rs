@@ -130,14 +130,19 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
 
 /// One line about a plan.
 fn line(d: &proofmark_network::plan::document::Document) -> Result<(), Failure> {
+    let stopped = if d.stopped { "; stopped before it was done" } else { "" };
+    if d.conflict.is_some() {
+        return commands::print(&format!(
+            "{}: no plan that keeps every limit was found; the nearest costs {:.0}{stopped}\n",
+            d.policy, d.cost
+        ));
+    }
     commands::print(&format!(
-        "{}: cost {:.0}, no plan costs less than {:.0} (gap {:.3} %){}{}\n",
+        "{}: cost {:.0}, no plan costs less than {:.0} (gap {:.3} %){stopped}\n",
         d.policy,
         d.cost,
         d.bound,
         100.0 * d.gap,
-        if d.conflict.is_some() { "; not every limit is kept" } else { "" },
-        if d.stopped { "; stopped before it was done" } else { "" },
     ))
 }
 

@@ -47,15 +47,27 @@ impl Search<'_, '_> {
             });
         }
         let mut best = f64::INFINITY;
+        let mut fitted = false;
         w.best.clear();
         for (cost, target, mask) in found {
             if cost >= best {
                 break;
             }
-            let (score, _) = self.lay_out(s, c, target, mask, prices, w);
+            let (score, fits) = self.lay_out(s, c, target, mask, prices, w);
             if score < best {
                 best = score;
+                fitted = fits && target != NONE;
                 std::mem::swap(&mut w.best, &mut w.plan);
+            }
+        }
+        // What is cheapest at the prices may be full: look where crews are left.
+        if !fitted {
+            for (target, mask) in self.roomy(s, c) {
+                let (score, _) = self.lay_out(s, c, target, mask, prices, w);
+                if score < best {
+                    best = score;
+                    std::mem::swap(&mut w.best, &mut w.plan);
+                }
             }
         }
         for (k, &j) in members.iter().enumerate() {
@@ -66,6 +78,30 @@ impl Search<'_, '_> {
                 self.set(s, j as usize, column);
             }
         }
+    }
+
+    /// Patterns of the periods in which a cluster's region has most crews left: the best one, two,
+    /// three, and all, for every target.
+    fn roomy(&self, s: &State, c: usize) -> Vec<(u32, u32)> {
+        let m = self.m;
+        let cluster = &m.p.clusters[c];
+        let core = if cluster.group == NONE { 0 } else { self.dates.group[cluster.group as usize] };
+        let region = self.region_of[c] as usize;
+        let mut out = Vec::new();
+        for &target in &m.targets[c] {
+            let ready = if target == NONE { 0 } else { self.dates.platform[target as usize] };
+            let room = |t: &usize| m.limit[m.crew(region, *t)] - s.usage[m.crew(region, *t)];
+            let mut periods: Vec<usize> = (core.max(ready) as usize..m.t).collect();
+            periods.sort_by(|a, b| room(b).total_cmp(&room(a)).then(a.cmp(b)));
+            let most = (cluster.max_open as usize).min(periods.len());
+            let mut widths = vec![1, 2, 3, most];
+            widths.retain(|n| (1..=most).contains(n));
+            widths.dedup();
+            out.extend(
+                widths.iter().map(|n| (target, periods[..*n].iter().fold(0, |a, t| a | 1 << t))),
+            );
+        }
+        out
     }
 
     /// Lays a pattern out against the capacity left; the columns go to `w.plan`. Returns the priced
