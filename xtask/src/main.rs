@@ -10,6 +10,7 @@ mod fuzz;
 mod identification;
 mod kbuild;
 mod licences;
+mod matching;
 mod peers;
 mod quality;
 mod schema;
@@ -45,7 +46,11 @@ const CHORES: &[Chore] = &[
         "damaged copies of all samples, beside unblob and binwalk: [--count N] [--others N]",
         fuzz::mutants,
     ),
-    ("quality", "measure on labelled truth: identification [--offline]", quality::run),
+    (
+        "quality",
+        "measure on labelled truth: identification [--offline] | matching [--verbose]",
+        quality::run,
+    ),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),
     (
         "starter",

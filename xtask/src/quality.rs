@@ -3,14 +3,15 @@
 
 use std::fs;
 
-use crate::{Outcome, identification, root};
+use crate::{Outcome, identification, matching, root};
 
 /// `quality WHAT`.
 pub fn run(arguments: &[String]) -> Outcome {
     let rest = arguments.get(1..).unwrap_or_default();
     match arguments.first().map(String::as_str) {
         Some("identification") => identification::run(rest),
-        _ => Err("say what to measure: identification".into()),
+        Some("matching") => matching::run(rest),
+        _ => Err("say what to measure: identification, matching".into()),
     }
 }
 

@@ -175,6 +175,25 @@ pub struct Explain {
     pub id: Option<String>,
 }
 
+/// `proofmark advisories match`.
+#[derive(Debug, Args)]
+pub struct Match {
+    /// A CycloneDX or SPDX document, a package URL, a CPE name, or a name with a version: 'busybox 1.35.0'.
+    pub what: String,
+    /// The database; without it advisories.db in the user's data folder, else the starter database.
+    #[arg(long, value_name = "FILE")]
+    pub database: Option<PathBuf>,
+    /// Folder with identity.toml, records.toml or probes.toml in place of the data compiled in.
+    #[arg(long, value_name = "DIR")]
+    pub corrections: Option<PathBuf>,
+    /// Also lists what does not concern the version, with the reason.
+    #[arg(long)]
+    pub all: bool,
+    /// Prints everything as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `proofmark advisories`.
 #[derive(Debug, Subcommand)]
 pub enum Advisories {
@@ -212,6 +231,8 @@ pub enum Advisories {
         #[arg(long)]
         json: bool,
     },
+    /// Answers without an image which vulnerabilities concern a component or the components of an SBOM, and why.
+    Match(Match),
     /// Shows each feed with its records, its newest date, and whether it is stale.
     Status {
         /// The database; without it advisories.db in the user's data folder.

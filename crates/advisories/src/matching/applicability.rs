@@ -32,7 +32,7 @@ pub struct Applicability {
 #[must_use]
 pub fn evaluate(trees: &[Node], subject: &Subject<'_>, platform: &Platform) -> Applicability {
     let mut out = Applicability { truth: Truth::False, names: false, because: String::new() };
-    for tree in trees {
+    for tree in trees.iter().filter(|t| mentions(t, subject, 0)) {
         let one = node(tree, subject, platform, 0);
         if !one.names {
             continue;
@@ -51,6 +51,12 @@ pub fn evaluate(trees: &[Node], subject: &Subject<'_>, platform: &Platform) -> A
     out
 }
 
+/// The tree names the component as vulnerable somewhere; nothing else of it needs to be evaluated if not.
+fn mentions(tree: &Node, subject: &Subject<'_>, depth: usize) -> bool {
+    tree.matches.iter().any(|m| m.vulnerable && subject.may_be(&m.cpe))
+        || depth <= DEEPEST && tree.nodes.iter().any(|n| mentions(n, subject, depth + 1))
+}
+
 fn node(tree: &Node, subject: &Subject<'_>, platform: &Platform, depth: usize) -> Applicability {
     if depth > DEEPEST {
         let truth = Truth::Maybe(vec!["its conditions are nested too deep to be evaluated".into()]);
@@ -59,15 +65,18 @@ fn node(tree: &Node, subject: &Subject<'_>, platform: &Platform, depth: usize) -
     let mut names = false;
     let mut because = String::new();
     let mut parts = Vec::new();
-    let read: Vec<(Cpe, &CpeMatch)> =
-        tree.matches.iter().filter_map(|m| Some((Cpe::parse(&m.cpe).ok()?, m))).collect();
-    let own = |(cpe, m): &&(Cpe, &CpeMatch)| m.vulnerable && subject.is(cpe);
-    if read.iter().any(|x| own(&x)) {
-        names = true;
-        for (cpe, m) in read.iter().filter(own) {
-            let value = criterion(cpe, m, subject, platform);
+    let mut own = tree.matches.iter().filter(|m| m.vulnerable && subject.may_be(&m.cpe)).peekable();
+    if own.peek().is_some() {
+        for m in own {
+            names = true;
+            if m.range.is_none() && subject.other_major(&m.cpe) {
+                parts.push(Truth::False);
+                continue;
+            }
+            let Ok(cpe) = Cpe::parse(&m.cpe) else { continue };
+            let value = criterion(&cpe, m, subject, platform);
             if because.is_empty() || value == Truth::True {
-                because = describe(cpe, m.range.as_ref());
+                because = describe(&cpe, m.range.as_ref());
             }
             let done = value == Truth::True;
             parts.push(value);
@@ -75,8 +84,12 @@ fn node(tree: &Node, subject: &Subject<'_>, platform: &Platform, depth: usize) -
                 break;
             }
         }
+        if because.is_empty() {
+            because = "the versions that it lists".into();
+        }
     } else {
-        parts.extend(read.iter().map(|(cpe, m)| platform.has(cpe, m)));
+        let read = tree.matches.iter().filter_map(|m| Some((Cpe::parse(&m.cpe).ok()?, m)));
+        parts.extend(read.map(|(cpe, m)| platform.has(&cpe, m)));
     }
     for below in &tree.nodes {
         let one = node(below, subject, platform, depth + 1);

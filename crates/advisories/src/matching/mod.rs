@@ -153,6 +153,24 @@ impl Subject<'_> {
         cpe.pair().is_some_and(|(v, p)| self.pairs.contains(&(v.to_owned(), p.to_owned())))
     }
 
+    /// The same for a name that was not taken apart: most names in a record are about something else, and are told
+    /// by their text.
+    fn may_be(&self, cpe: &str) -> bool {
+        if cpe.contains('\\') || !cpe.starts_with("cpe:2.3:") {
+            return Cpe::parse(cpe).is_ok_and(|c| self.is(&c));
+        }
+        let mut fields = cpe.split(':').skip(3);
+        let (Some(v), Some(p)) = (fields.next(), fields.next()) else { return false };
+        self.pairs.iter().any(|(a, b)| a.eq_ignore_ascii_case(v) && b.eq_ignore_ascii_case(p))
+    }
+
+    /// The name has a version whose first number is another one.
+    fn other_major(&self, cpe: &str) -> bool {
+        let first = |v: &str| v.split(['.', '-', '_']).next().and_then(|n| n.parse::<u64>().ok());
+        let named = if cpe.contains('\\') { None } else { cpe.split(':').nth(5).and_then(first) };
+        matches!((named, self.version.and_then(first)), (Some(a), Some(b)) if a != b)
+    }
+
     /// A package of it. The ecosystem may carry a release.
     fn is_package(&self, ecosystem: &str, name: &str) -> bool {
         let ecosystem = ecosystem.split(':').next().unwrap_or_default().to_ascii_lowercase();

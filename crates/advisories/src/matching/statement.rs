@@ -87,7 +87,7 @@ pub fn opinions(
     if !record.configurations.is_empty() {
         let found = applicability::evaluate(&record.configurations, subject, platform);
         if found.names {
-            let rank = match record.feed.as_str() {
+            let rank = match feed(record) {
                 "nvd" => Rank::Nvd,
                 f if f.contains("override") => Rank::Override,
                 // Configurations within a producer's own record are its word.
@@ -134,6 +134,11 @@ pub fn opinions(
     out
 }
 
+/// The feed, wherever the record was stored.
+pub fn feed(record: &Record) -> &str {
+    record.feed.strip_prefix("starter/").unwrap_or(&record.feed)
+}
+
 /// Ranges of commits say nothing where the versions say it.
 fn is_git(_: &Option<String>, reason: &str) -> bool {
     reason.starts_with(COMMITS)
@@ -158,6 +163,9 @@ fn one(
             }
             subject.is_package(ecosystem, name).then(|| {
                 let rank = if is_tracker(record) { Rank::Tracker } else { Rank::Producer };
+                if feed(record) == "mbedtls" {
+                    return judged(rank, &without_branches(statement), subject, name);
+                }
                 judged(rank, statement, subject, name)
             })
         }
@@ -185,9 +193,19 @@ fn one(
     }
 }
 
+/// Releases of Mbed TLS have three numbers; where its advisories list two, they name a branch, not a release that fixes.
+fn without_branches(statement: &Statement) -> Statement {
+    let mut out = statement.clone();
+    out.ranges.retain(|(range, status)| {
+        let release = |v: &str| v.split('.').count() > 2;
+        *status != Status::Fixed || range.from.as_ref().is_none_or(|(v, _)| release(v))
+    });
+    out
+}
+
 /// Lists kept beside the producer's own records.
 fn is_tracker(record: &Record) -> bool {
-    record.id.starts_with("LKC-") || record.feed == "linux-kernel"
+    record.id.starts_with("LKC-") || feed(record) == "linux-kernel"
 }
 
 /// The status of the owning package, in the distribution's own order.

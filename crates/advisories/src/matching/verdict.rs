@@ -13,7 +13,7 @@ use crate::{
 use super::{
     Match, Occurrence, Owner, Query, Subject, Verdict,
     platform::Platform,
-    statement::{Opinion, Rank, View, opinions},
+    statement::{Opinion, Rank, View, feed, opinions},
 };
 
 /// What is to be said about one CVE.
@@ -270,7 +270,7 @@ fn score(records: &[Arc<Record>]) -> Option<Cvss> {
         "2.0" => 1,
         _ => 0,
     };
-    let all = records.iter().flat_map(|r| r.scores.iter().map(move |s| (r.feed == "nvd", s)));
+    let all = records.iter().flat_map(|r| r.scores.iter().map(move |s| (feed(r) == "nvd", s)));
     let best = all.max_by(|(nvd, a), (other, b)| {
         (order(&a.version), nvd, a.tenths, &b.vector).cmp(&(
             order(&b.version),

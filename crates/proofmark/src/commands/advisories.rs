@@ -68,6 +68,7 @@ pub fn run(command: &Advisories) -> Result<ExitCode, Failure> {
             bar.finish_and_clear();
             updated(&done.map_err(wrong)?, *json)
         }
+        Advisories::Match(args) => super::advisories_match::run(args),
         Advisories::Status { database, as_of, json } => {
             let day = match as_of {
                 Some(text) => date::day(text).ok_or_else(|| {
@@ -86,7 +87,7 @@ pub fn run(command: &Advisories) -> Result<ExitCode, Failure> {
     }
 }
 
-fn place(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+pub fn place(asked: Option<&Path>) -> Result<PathBuf, Failure> {
     asked.map(Path::to_path_buf).or_else(own_database).ok_or_else(|| {
         let message =
             "neither XDG_DATA_HOME nor HOME names a folder; name the database with --database";

@@ -1,6 +1,7 @@
 //! One file for each command.
 
 pub mod advisories;
+pub mod advisories_match;
 pub mod assay;
 pub mod doctor;
 pub mod explain;
