@@ -119,10 +119,10 @@ fn an_error_is_one_sentence_and_leaves_nothing() {
     assert!(String::from_utf8_lossy(&o.stderr).contains("no answer"));
 }
 
-#[test]
-fn control_c_delivers_the_best_plan_so_far() {
+/// Plans for an operator with so many sites, is interrupted after three seconds, and gives the plan.
+fn interrupted(sites: usize) -> serde_json::Value {
     let dir = tempfile::tempdir().unwrap();
-    operator(dir.path(), 6000);
+    operator(dir.path(), sites);
     let out = dir.path().join("out");
     let mut child = network(&[
         "plan",
@@ -132,7 +132,7 @@ fn control_c_delivers_the_best_plan_so_far() {
         "--policy",
         "archetype.full-ban",
         "--crews",
-        "60",
+        &(sites / 100).to_string(),
         "--gap",
         "0",
         "--out",
@@ -140,15 +140,24 @@ fn control_c_delivers_the_best_plan_so_far() {
     ])
     .spawn()
     .unwrap();
-    // Time to read and to begin; the search to a gap of nothing takes far longer.
     std::thread::sleep(Duration::from_secs(3));
     let pid = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    // It may have ended already.
+    let _ = Command::new("kill").args(["-INT", &pid]).status().unwrap();
     let told = Instant::now();
     let status = child.wait().unwrap();
     assert!(status.success(), "{status}");
-    let d = json(&out.join("plan.json"));
-    assert_eq!(d["stopped"], true, "ended by itself");
-    assert!(d["gap"].as_f64().unwrap() >= 0.0 && d["jobs"].as_array().unwrap().len() > 1000);
     assert!(told.elapsed() < Duration::from_secs(300));
+    json(&out.join("plan.json"))
+}
+
+#[test]
+fn control_c_delivers_the_best_plan_so_far() {
+    // How many sites keep the search busy for three seconds depends on the machine.
+    let plan = [6_000, 24_000, 96_000]
+        .into_iter()
+        .map(interrupted)
+        .find(|d| d["stopped"] == true)
+        .expect("ended by itself each time");
+    assert!(plan["gap"].as_f64().unwrap() >= 0.0 && plan["jobs"].as_array().unwrap().len() > 1000);
 }

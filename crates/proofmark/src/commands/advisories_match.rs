@@ -54,7 +54,7 @@ pub fn run(args: &Match) -> Result<ExitCode, Failure> {
         None => Corrections::embedded(),
     }
     .map_err(wrong)?;
-    let (document, queries, platform, problems) = asked(&args.what)?;
+    let Asked { document, queries, platform, problems } = asked(&args.what)?;
     let mut answer = Answer {
         document,
         feeds: store.feeds(),
@@ -82,17 +82,35 @@ pub fn run(args: &Match) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is to be matched.
+struct Asked {
+    document: Option<String>,
+    queries: Vec<Query>,
+    platform: Platform,
+    problems: Vec<String>,
+}
+
 /// What the argument names: a file that is there, else a component.
-fn asked(what: &str) -> Result<(Option<String>, Vec<Query>, Platform, Vec<String>), Failure> {
+fn asked(what: &str) -> Result<Asked, Failure> {
     let path = Path::new(what);
     let looks_like_file =
         what.ends_with(".json") || what.contains(std::path::MAIN_SEPARATOR) && !what.contains(':');
     if path.is_file() || looks_like_file {
         let found = sbom::read(path).map_err(|e| Failure::new(Code::Input, e))?;
-        return Ok((Some(found.format), found.queries, found.platform, found.problems));
+        return Ok(Asked {
+            document: Some(found.format),
+            queries: found.queries,
+            platform: found.platform,
+            problems: found.problems,
+        });
     }
     let query = sbom::from_text(what).map_err(|e| Failure::new(Code::Argument, e))?;
-    Ok((None, vec![query], Platform::default(), Vec::new()))
+    Ok(Asked {
+        document: None,
+        queries: vec![query],
+        platform: Platform::default(),
+        problems: Vec::new(),
+    })
 }
 
 fn named(c: &ComponentRef) -> String {

@@ -115,7 +115,10 @@ impl Geometry {
         const PAGES: [usize; 6] = [512, 1024, 2048, 4096, 8192, 16384];
         const SPARES: [usize; 10] = [16, 27, 32, 64, 112, 128, 208, 218, 224, 256];
         let counter = Counter::parse(data, at)?;
-        for page in PAGES {
+        // The volume header stands at the second page, so its place is the size of a page; only flashes whose
+        // headers were put further on need another guess, which several sizes of page may fit.
+        let pages = PAGES.into_iter().filter(|p| *p != counter.header);
+        for page in PAGES.into_iter().filter(|p| *p == counter.header).chain(pages) {
             for spare in SPARES {
                 let pages = counter.header.checked_div(page)?;
                 let shift = pages.checked_mul(spare)?;
