@@ -218,7 +218,7 @@ pub enum Advisories {
         /// Publisher to fetch from: nvd, kev, epss, debian, alpine; also cve5, osv, ubuntu. May be given several times; without it the first five.
         #[arg(long, value_name = "NAME")]
         feed: Vec<String>,
-        /// Another address for a publisher, such as a mirror: nvd=https://mirror.example. May be given several times.
+        /// Another address for a publisher, such as a mirror: `nvd=https://mirror.example`. May be given several times.
         #[arg(long, value_name = "NAME=URL")]
         base: Vec<String>,
         /// The database; without it advisories.db in the user's data folder.

@@ -5,7 +5,7 @@
 //!
 //! * `arch/`: files of another instruction set are never part of a kernel.
 //! * The configuration together with the options under which the kernel's own build files compile each source
-//!   ([`kbuild`]). An option that is `not set` switches its files off. One that the configuration does not mention
+//!   (`kbuild`). An option that is `not set` switches its files off. One that the configuration does not mention
 //!   is off only where the configuration is complete and the release is one of those the table was read from, or
 //!   between them; for other releases only where something it depends on is set to no.
 //! * Paths in the kernel's text, names of modules, and names of functions show that code is there; their absence
