@@ -15,7 +15,7 @@ use proofmark_model::{
     fact::{Component, Package, Trait},
 };
 
-use crate::matching::Options;
+use crate::matching::{Options, owner_name, source};
 
 /// Id and revision. The state of the catalogue is [`proofmark_components::REVISION`].
 const REVISION: (&str, u32) = ("components", 1);
@@ -38,7 +38,7 @@ pub fn observations(
     let packages: HashMap<String, &Package> = facts
         .iter()
         .filter_map(|o| match &o.fact {
-            Fact::Package(p) => Some((format!("{}:{}", p.manager, p.name), p)),
+            Fact::Package(p) => Some((owner_name(p), p)),
             _ => None,
         })
         .collect();
@@ -122,10 +122,7 @@ fn release(package: &Package) -> String {
         "dpkg" => "deb",
         other => other,
     };
-    // `name (version)` where the source's version differs.
-    let source = package.source.as_deref().and_then(|s| s.split_once(" ("));
-    let version = source.map_or(package.version.as_str(), |(_, v)| v.trim_end_matches(')'));
-    upstream_version(kind, version)
+    upstream_version(kind, source(package).1)
 }
 
 /// The bytes tell the version; where they do not, the package that owns the file does, and that is an inference.
@@ -137,7 +134,7 @@ fn observation(artifact: &Artifact, hit: &Hit, owner: Option<&Package>) -> Obser
     let told = hit.version.clone();
     let version = told.clone().or_else(|| owner.map(release));
     let by = match (&told, owner) {
-        (None, Some(p)) => format!("; version of {}:{}", p.manager, p.name),
+        (None, Some(p)) => format!("; version of {}", owner_name(p)),
         _ => String::new(),
     };
     let first = places.next().unwrap_or_else(|| artifact.locator.clone());
@@ -146,7 +143,7 @@ fn observation(artifact: &Artifact, hit: &Hit, owner: Option<&Package>) -> Obser
             component: reference(&hit.product, version.as_deref()),
             relation: hit.relation.as_str().to_owned(),
             by: format!("{}: {}{by}", hit.product, hit.by.join(", ")),
-            owner: owner.map(|p| format!("{}:{}", p.manager, p.name)),
+            owner: owner.map(owner_name),
         }),
         evidence: Evidence::with(first, places),
         inspector: REVISION.0.to_owned(),

@@ -370,15 +370,11 @@ impl<'a> Image<'a> {
             ("buildroot", _) => "Buildroot".to_owned(),
             _ => return None,
         };
-        // `name (version)` where the source's version differs.
-        let source = package.source.as_deref().unwrap_or(&package.name);
-        let (source, version) = source
-            .split_once(" (")
-            .map_or((source, None), |(s, v)| (s, Some(v.trim_end_matches(')'))));
+        let (source, version) = source(package);
         Some(Owner {
             ecosystem: ecosystem.trim_end_matches([':', 'v']).trim_end_matches(':').to_owned(),
             source: source.to_owned(),
-            version: version.unwrap_or(&package.version).to_owned(),
+            version: version.to_owned(),
         })
     }
 
@@ -456,8 +452,18 @@ fn release(kernel: &Kernel) -> String {
 }
 
 /// `manager:name`, as components name their owner.
-fn owner_name(package: &Package) -> String {
+pub fn owner_name(package: &Package) -> String {
     format!("{}:{}", package.manager, package.name)
+}
+
+/// Name and version of the source that a package was made of: recorded as `name (version)` where they differ from the
+/// package's own.
+pub fn source(package: &Package) -> (&str, &str) {
+    let recorded = package.source.as_deref().unwrap_or(&package.name);
+    match recorded.split_once(" (") {
+        Some((name, version)) => (name, version.trim_end_matches(')')),
+        None => (recorded, &package.version),
+    }
 }
 
 /// Machine in the words of `uname -m`.
