@@ -278,7 +278,7 @@ fn check_engine(data: &[u8]) -> u64 {
         ..Limits::default()
     };
     let run = |jobs| {
-        let options = Options { jobs, limits: limits.clone() };
+        let options = Options { jobs, limits: limits.clone(), ..Options::default() };
         unpack(Input::bytes("fuzz", data.to_vec()), &options, &())
     };
     let outcome = run(1);

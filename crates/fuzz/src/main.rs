@@ -1,7 +1,9 @@
 //! The mutator: `proofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [TARGET...]`.
 //!
 //! Runs each target for so many seconds, keeping inputs with a new behaviour. A failure
-//! is written to `DIR/failures/TARGET-DIGEST` and ends in exit status 1.
+//! is written to `DIR/failures/TARGET-DIGEST` and ends in exit status 1. `--export DIR` runs nothing and writes
+//! the inputs each target begins with, one file each, for a fuzzer guided by coverage; `--import DIR` takes what
+//! such a fuzzer kept into the corpus.
 
 #![allow(clippy::print_stdout, clippy::exit, reason = "a tool of the repository")]
 
@@ -35,6 +37,10 @@ struct Arguments {
     corpus: PathBuf,
     /// Write what is small and behaves in a way of its own back to the corpus.
     keep: bool,
+    /// Only write the inputs to begin with.
+    export: Option<PathBuf>,
+    /// Only take these inputs into the corpus.
+    import: Option<PathBuf>,
     names: Vec<String>,
 }
 
@@ -44,6 +50,8 @@ fn arguments() -> Result<Arguments, String> {
         seed: 1,
         corpus: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/corpus")),
         keep: false,
+        export: None,
+        import: None,
         names: Vec::new(),
     };
     let mut given = std::env::args().skip(1);
@@ -54,6 +62,8 @@ fn arguments() -> Result<Arguments, String> {
             "--seconds" => parsed.seconds = number(value()?)?,
             "--seed" => parsed.seed = number(value()?)?,
             "--keep" => parsed.keep = true,
+            "--export" => parsed.export = Some(value()?.into()),
+            "--import" => parsed.import = Some(value()?.into()),
             "--corpus" => parsed.corpus = value()?.into(),
             "--list" => {
                 targets().iter().for_each(|t| println!("{}", t.name));
@@ -71,7 +81,7 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(e) => {
             println!(
-                "{e}\nproofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [--keep] [--list] [TARGET...]"
+                "{e}\nproofmark-fuzz [--seconds N] [--seed N] [--corpus DIR] [--keep] [--export DIR] [--import DIR] [--list] [TARGET...]"
             );
             return ExitCode::from(2);
         }
@@ -94,27 +104,69 @@ fn main() -> ExitCode {
     }
     let watch = Watch::start(arguments.corpus.join("failures"));
     let mut failed = false;
-    println!(
-        "{:<28} {:>10} {:>8} {:>10} {:>10} {:>8}",
-        "target", "runs", "runs/s", "behaviours", "last new", "slowest"
-    );
+    let runs = arguments.export.is_none() && arguments.import.is_none();
+    if runs {
+        heading();
+    }
     for target in &all {
         if !arguments.names.is_empty() && !arguments.names.contains(&target.name) {
             continue;
         }
-        let mut inputs = target.seeds.clone();
-        let id = target.name.strip_prefix("format-");
-        match id {
-            Some(id) => inputs.extend(made.images.get(id).cloned().unwrap_or_default()),
-            None if target.name == "engine" => {
-                inputs.extend(made.images.values().flatten().cloned())
+        if let Some(folder) = &arguments.import {
+            let pool = files(&folder.join(&target.name));
+            if !pool.is_empty()
+                && let Err(e) = corpus::write(&arguments.corpus, &target.name, pool)
+            {
+                println!("{}: {e}", target.name);
+                failed = true;
             }
-            None => {}
+            continue;
         }
-        inputs.extend(corpus::read(&arguments.corpus, &target.name));
-        failed |= !fuzz(target, inputs, &arguments, &watch);
+        let inputs = inputs(target, &made, &arguments.corpus);
+        failed |= match &arguments.export {
+            Some(folder) => !export(&folder.join(&target.name), &inputs),
+            None => !fuzz(target, inputs, &arguments, &watch),
+        };
     }
     ExitCode::from(u8::from(failed))
+}
+
+fn heading() {
+    println!(
+        "{:<28} {:>10} {:>8} {:>10} {:>10} {:>8}",
+        "target", "runs", "runs/s", "behaviours", "last new", "slowest"
+    );
+}
+
+/// What a target begins with: magics, images made by the real tools, the kept corpus.
+fn inputs(target: &Target, made: &seeds::Made, corpus: &Path) -> Vec<Vec<u8>> {
+    let mut inputs = target.seeds.clone();
+    match target.name.strip_prefix("format-") {
+        Some(id) => inputs.extend(made.images.get(id).cloned().unwrap_or_default()),
+        None if target.name == "engine" => inputs.extend(made.images.values().flatten().cloned()),
+        None => {}
+    }
+    inputs.extend(corpus::read(corpus, &target.name));
+    inputs
+}
+
+/// Writes one file for each input; whether that worked.
+fn export(folder: &Path, inputs: &[Vec<u8>]) -> bool {
+    let write = || {
+        fs::create_dir_all(folder)?;
+        inputs.iter().try_for_each(|i| fs::write(folder.join(Digest::of(i).short()), i))
+    };
+    let result: std::io::Result<()> = write();
+    if let Err(e) = &result {
+        println!("{}: {e}", folder.display());
+    }
+    result.is_ok()
+}
+
+/// Contents of the files of a folder; none where it is not there.
+fn files(folder: &Path) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| fs::read(entry.path()).ok()).collect()
 }
 
 fn fuzz(target: &Target, inputs: Vec<Vec<u8>>, arguments: &Arguments, watch: &Watch) -> bool {

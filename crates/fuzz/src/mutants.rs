@@ -176,7 +176,7 @@ fn limits() -> Limits {
 }
 
 fn run(bytes: &[u8]) -> Outcome {
-    let options = Options { jobs: 1, limits: limits() };
+    let options = Options { jobs: 1, limits: limits(), ..Options::default() };
     unpack(Input::bytes("sample", bytes.to_vec()), &options, &())
 }
 

@@ -163,6 +163,9 @@ pub struct Unpack {
     /// Only artifacts whose locator matches this pattern (`*`, `?`, `**`).
     #[arg(long, value_name = "GLOB")]
     pub only: Option<String>,
+    /// Writes the manifest (path, mode, owner, digest, problems of each artifact) to this file instead of manifest.json in the folder.
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
     /// Options shared by the commands that read an image.
     #[command(flatten)]
     pub work: Work,
@@ -512,4 +515,7 @@ pub struct Work {
     /// Levels of contents inside contents.
     #[arg(long, value_name = "N", default_value_t = 24)]
     pub max_depth: u32,
+    /// Keys and passwords for encrypted containers (TOML; docs/keys.md says how it is written).
+    #[arg(long, value_name = "FILE")]
+    pub keys: Option<PathBuf>,
 }

@@ -42,9 +42,9 @@ fn lead(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Assay(a) => lead_worker(&a.image, a.out.as_deref()),
         Command::Unpack(a) => {
             present(&a.image)?;
-            commands::unpack::prepare(&a.out)?;
+            commands::unpack::prepare(a)?;
             let status = worker::supervise(None);
-            commands::unpack::settle(&a.out, matches!(status, Ok(Ended::Done(0))))?;
+            commands::unpack::settle(a, matches!(status, Ok(Ended::Done(0))))?;
             status.map(ExitCode::from)
         }
         Command::Ls(a) => lead_worker(&a.image, None),

@@ -2,11 +2,16 @@
 //! pays from a budget, and running out is a reported outcome.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::Instant,
 };
 
 use proofmark_model::{Problem, ProblemKind};
+
+use crate::keys::Keyring;
 
 /// A bound was reached; the reader stops where it is and keeps what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -31,7 +36,7 @@ impl From<Exhausted> for Problem {
     }
 }
 
-/// What one probe, one open or one load may use. A budget belongs to one
+/// What one probe, one open or one load may use: work, output, entries, time, and the keys it was given. A budget belongs to one
 /// artifact, so that what it cuts off does not depend on other threads.
 #[derive(Debug)]
 pub struct Budget {
@@ -41,6 +46,7 @@ pub struct Budget {
     deadline: Option<Instant>,
     /// Whether output was ever refused.
     output_refused: AtomicBool,
+    keys: Arc<Keyring>,
 }
 
 /// Payments below this are not worth a look at the clock each.
@@ -61,7 +67,21 @@ impl Budget {
             work: work.into(),
             deadline,
             output_refused: AtomicBool::new(false),
+            keys: Arc::default(),
         }
+    }
+
+    /// With these keys for encrypted containers.
+    #[must_use]
+    pub fn with_keys(mut self, keys: &Arc<Keyring>) -> Self {
+        self.keys = Arc::clone(keys);
+        self
+    }
+
+    /// The keys that may be tried.
+    #[must_use]
+    pub fn keys(&self) -> &Keyring {
+        &self.keys
     }
 
     /// Generous bounds for tests and small tools: 1 GiB out, a million entries.

@@ -38,6 +38,7 @@ use crate::{
     folder,
     format::{Blob, Entry, Loaded, Sink},
     input::{Input, Source},
+    keys::Keyring,
     map::Holes,
     memory::Memory,
     options::{ContentInfo, Limits, Observer, Options, Progress},
@@ -97,8 +98,9 @@ pub fn unpack_with(
         scanner,
         holes: input.holes.clone(),
         limits: options.limits.clone(),
+        keys: Arc::clone(&options.keys),
         observer,
-        memory: Memory::new(observer, &options.limits),
+        memory: Memory::new(observer, &options.limits, &options.keys),
         deadline,
         order,
         memo: Mutex::default(),
@@ -136,6 +138,7 @@ struct Run<'a> {
     scanner: &'a Scanner,
     holes: Holes,
     limits: Limits,
+    keys: Arc<Keyring>,
     observer: &'a dyn Observer,
     memory: Memory<'a>,
     deadline: Option<Instant>,
@@ -418,7 +421,8 @@ impl Run<'_> {
             return;
         }
         let budget =
-            Budget::new(limit, self.limits.artifact_entries, work(declared), self.deadline);
+            Budget::new(limit, self.limits.artifact_entries, work(declared), self.deadline)
+                .with_keys(&self.keys);
         let loaded =
             catch_unwind(AssertUnwindSafe(|| reading.blob.load(&budget))).unwrap_or_else(|_| {
                 Loaded {
@@ -511,6 +515,7 @@ impl Run<'_> {
         let output = self.cap(size).min(self.limits.content);
         let output = if large { output } else { output.min(SMALL_OUTPUT) };
         Budget::new(output, self.limits.artifact_entries, work(size), self.deadline)
+            .with_keys(&self.keys)
     }
 
     /// [`container_output`], and in a run in order not more than is left.

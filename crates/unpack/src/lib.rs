@@ -66,6 +66,7 @@ pub mod format;
 pub mod formats;
 pub mod input;
 pub mod invariants;
+pub mod keys;
 pub mod locate;
 pub mod map;
 mod memory;

@@ -173,6 +173,7 @@ impl Walk<'_> {
         let deadline = limits.time.and_then(|t| Instant::now().checked_add(t));
         let output = container_output(limits, size);
         Budget::new(output, limits.artifact_entries, work(size), deadline)
+            .with_keys(&self.options.keys)
     }
 
     fn examined(&self, bytes: &Bytes) -> crate::examine::Examined {

@@ -8,7 +8,7 @@
 //!   so that it need not be scanned.
 //!
 //! An answer is what the run would have found by itself: only contents that were read whole and without a
-//! problem are kept, and the bounds that were in force are part of the key. Where nothing is remembered, or
+//! problem are kept, and the bounds and the keys that were in force are part of the key. Where nothing is remembered, or
 //! what is remembered cannot be read, the run does the work.
 
 use std::{borrow::Cow, collections::BTreeMap};
@@ -17,6 +17,7 @@ use proofmark_model::{Digest, Problem, Proof, Region};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    keys::Keyring,
     options::{Limits, Observer},
     tree::Node,
 };
@@ -78,7 +79,7 @@ pub(crate) struct Memory<'a> {
 }
 
 impl<'a> Memory<'a> {
-    pub fn new(observer: &'a dyn Observer, limits: &Limits) -> Self {
+    pub fn new(observer: &'a dyn Observer, limits: &Limits, keys: &Keyring) -> Self {
         let Limits {
             output: _,
             artifact_output,
@@ -89,7 +90,10 @@ impl<'a> Memory<'a> {
             depth,
             time: _,
         } = limits;
-        let bounds = format!("{artifact_output} {content} {ratio} {artifact_entries} {depth}");
+        let bounds = format!(
+            "{artifact_output} {content} {ratio} {artifact_entries} {depth} {}",
+            keys.fingerprint()
+        );
         Self { observer, bounds }
     }
 

@@ -1,17 +1,21 @@
 //! What a run may use, and what it tells while it works.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proofmark_model::{Digest, EntryKind, Locator, Metadata};
 
+use crate::keys::Keyring;
+
 /// How to unpack. [`Options::default`] is what a laptop with 16 GiB survives, whatever the input.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Worker threads; 0 is one for each core. The result does not depend on it.
     pub jobs: usize,
     /// Bounds. What they cut off is a problem of kind `budget` on the artifact that was cut.
     pub limits: Limits,
+    /// Keys for encrypted containers.
+    pub keys: Arc<Keyring>,
 }
 
 /// Bounds of a run. All but [`time`](Self::time) give the same result on every machine.

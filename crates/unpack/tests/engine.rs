@@ -404,8 +404,8 @@ proptest! {
             }
         }
         let limits = Limits { entries, output, depth, time: None, ..Limits::default() };
-        let one = run(&data, &Options { jobs: 1, limits: limits.clone() });
-        let three = run(&data, &Options { jobs: 3, limits });
+        let one = run(&data, &Options { jobs: 1, limits: limits.clone(), ..Options::default() });
+        let three = run(&data, &Options { jobs: 3, limits, ..Options::default() });
         prop_assert_eq!(&one.0, &three.0);
         prop_assert!(one.0.artifacts.len() as u64 <= entries.max(1));
     }

@@ -57,7 +57,7 @@ fn squashfs(tree: &Path, image: &Path) {
 }
 
 fn read(image: &Path, limits: Limits, observer: &dyn Observer) -> Outcome {
-    let options = Options { jobs: 2, limits };
+    let options = Options { jobs: 2, limits, ..Options::default() };
     unpack(Input::open(image).unwrap(), &options, observer)
 }
 

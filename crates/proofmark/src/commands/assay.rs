@@ -42,9 +42,10 @@ pub fn run(args: &Assay, no_sandbox: bool) -> Result<ExitCode, Failure> {
     // Our own file, opened before the sandbox closes; documents of others are read inside it.
     let advisories = if args.no_advisories { None } else { Some(advisories(args)?) };
     let read = args.sbom.iter().chain(&args.vex).cloned().collect();
+    let unpack = commands::options(&args.work)?;
     let input = commands::open(&args.image, no_sandbox, read, write)?;
     let options = proofmark_assess::Options {
-        unpack: commands::options(&args.work),
+        unpack,
         cache,
         yardsticks,
         as_of,

@@ -14,8 +14,9 @@ use crate::{
 /// Runs in the worker.
 pub fn run(args: &Ls, no_sandbox: bool) -> Result<ExitCode, Failure> {
     let only = args.only.as_deref().map(Glob::new);
+    let options = commands::options(&args.work)?;
     let input = commands::open(&args.image, no_sandbox, Vec::new(), Vec::new())?;
-    let outcome = proofmark_unpack::unpack(input, &commands::options(&args.work), &());
+    let outcome = proofmark_unpack::unpack(input, &options, &());
     let mut out = String::new();
     let mut depths = Vec::with_capacity(outcome.artifacts.len());
     for a in &outcome.artifacts {

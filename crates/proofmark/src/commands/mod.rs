@@ -15,10 +15,16 @@ use std::{
     fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use proofmark_unpack::{Input, Options, options::Limits};
+use proofmark_unpack::{
+    Input, Options,
+    keys::{Key, Keyring},
+    options::Limits,
+};
+use serde::Deserialize;
 
 use crate::{
     cli::Work,
@@ -31,9 +37,13 @@ pub fn is_stdin(image: &Path) -> bool {
     image.as_os_str() == "-"
 }
 
-/// Threads and bounds, as the user asked for them.
-pub fn options(work: &Work) -> Options {
-    Options {
+/// Threads, bounds and keys, as the user asked for them. Reads the file of keys, so call it before the sandbox
+/// closes.
+///
+/// # Errors
+/// A file of keys that cannot be read.
+pub fn options(work: &Work) -> Result<Options, Failure> {
+    Ok(Options {
         jobs: work.jobs,
         limits: Limits {
             output: work.max_output.saturating_mul(1 << 30),
@@ -41,7 +51,25 @@ pub fn options(work: &Work) -> Options {
             time: Some(Duration::from_secs(work.max_time)),
             ..Limits::default()
         },
+        keys: Arc::new(work.keys.as_deref().map(keyring).transpose()?.unwrap_or_default()),
+    })
+}
+
+/// Reads a file of keys. What it says never becomes part of a message.
+fn keyring(path: &Path) -> Result<Keyring, Failure> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct File {
+        key: Vec<Key>,
     }
+    let wrong = |what: &str| Failure::new(Code::Argument, format!("{}: {what}", path.display()));
+    let text = fs::read_to_string(path).map_err(|e| Failure::input(path, &e))?;
+    let file: File = toml::from_str(&text).map_err(|e| {
+        let line =
+            e.span().map_or(1, |s| 1 + text.get(..s.start).unwrap_or("").matches('\n').count());
+        wrong(&format!("line {line}: {}; docs/keys.md says how keys are written", e.message()))
+    })?;
+    Keyring::new(file.key).map_err(|e| wrong(&e))
 }
 
 /// Enters the sandbox and opens the image in it. `read` and `write` are what else the command needs.

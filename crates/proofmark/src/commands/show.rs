@@ -17,8 +17,8 @@ const ROW: usize = 16;
 pub fn run(args: &Show, no_sandbox: bool) -> Result<ExitCode, Failure> {
     let wrong = |e: &dyn std::fmt::Display| Failure::new(Code::Locator, e.to_string());
     let locator: Locator = args.locator.parse().map_err(|e| wrong(&e))?;
+    let options = commands::options(&args.work)?;
     let input = commands::open(&args.image, no_sandbox, Vec::new(), Vec::new())?;
-    let options = commands::options(&args.work);
     let found = proofmark_unpack::locate(&input, &locator, &options).map_err(|e| wrong(&e))?;
     if args.raw {
         commands::write(&found.bytes)?;

@@ -1,4 +1,4 @@
-//! Deflate (RFC 1951) and zlib (RFC 1950), by `zlib-rs`.
+//! Deflate (RFC 1951) and zlib (RFC 1950), by `zlib-rs`, and Deflate64 by `deflate64`.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -27,6 +27,37 @@ pub fn inflate_after(dictionary: &[u8], input: &[u8], max: usize, budget: &Budge
     decoded.bytes.drain(..tail.len().min(decoded.bytes.len()));
     decoded.consumed = decoded.consumed.saturating_sub(head);
     decoded
+}
+
+/// Decodes a Deflate64 stream, the variant of PKWARE with a window of 64 KiB.
+#[must_use]
+pub fn inflate64(input: &[u8], max: usize, budget: &Budget) -> Decoded {
+    let mut out = Output::new(max, budget);
+    let mut state = Box::new(deflate64::InflaterManaged::new());
+    let (mut ip, mut op) = (0_usize, 0_usize);
+    let mut go = || {
+        loop {
+            if op >= out.room() {
+                out.grow()?;
+            }
+            let end = out.room();
+            let target = out.buf.get_mut(op..end).unwrap_or_default();
+            let made = state.inflate(input.get(ip..).unwrap_or_default(), target);
+            ip = ip.saturating_add(made.bytes_consumed);
+            op = op.saturating_add(made.bytes_written);
+            if made.data_error {
+                return Err(Error::Malformed { what: "the Deflate64 stream is damaged", at: ip });
+            }
+            if state.finished() && state.available_output() == 0 {
+                return Ok(());
+            }
+            if made.bytes_consumed == 0 && made.bytes_written == 0 {
+                return Err(Error::Truncated { what: "Deflate64", at: input.len() });
+            }
+        }
+    };
+    let error = go().err();
+    Decoded { bytes: out.finish(op), consumed: ip.min(input.len()), error }
 }
 
 /// Decodes a zlib stream: two bytes of header, deflate, Adler-32.

@@ -7,7 +7,7 @@
 // Tables have a fixed size and are indexed by values below it.
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::{Decoded, Error, Output, copy_match};
+use super::{Decoded, Error, Output, copy_match, huffman::Tree};
 use crate::budget::Budget;
 
 /// Variants differ in how many position codes there are.
@@ -81,59 +81,15 @@ impl Bits<'_> {
     }
 }
 
-/// A Huffman code: symbols of up to 12 bits by their prefix, longer ones by the end of their range.
-struct Tree {
-    /// Symbol and length for each prefix of 12 bits.
-    table: Vec<(u16, u8)>,
-    /// First 16-bit prefix behind the symbol, the symbol, its length.
-    long: Vec<(u32, u16, u8)>,
+fn tree(lengths: &[u8], bits: &Bits<'_>) -> Result<Tree, Error> {
+    let bad = Error::Malformed { what: "a Huffman code of LZH is not complete", at: bits.at };
+    Tree::new(lengths).ok_or(bad)
 }
 
-impl Tree {
-    /// One symbol for everything, of no bits.
-    fn single(symbol: usize) -> Self {
-        Self { table: vec![(symbol as u16, 0); 1 << 12], long: Vec::new() }
-    }
-
-    /// A canonical code; its lengths must fill the code space exactly.
-    fn new(lengths: &[u8], at: usize) -> Result<Self, Error> {
-        let bad = Error::Malformed { what: "a Huffman code of LZH is not complete", at };
-        let mut made = Self { table: vec![(0, 0); 1 << 12], long: Vec::new() };
-        let mut next = 0u32;
-        for len in 1..=16u8 {
-            for (symbol, _) in lengths.iter().enumerate().filter(|(_, l)| **l == len) {
-                let span = 1u32 << (16 - len);
-                if next + span > 1 << 16 {
-                    return Err(bad);
-                }
-                if len <= 12 {
-                    let (from, to) = ((next >> 4) as usize, ((next + span) >> 4) as usize);
-                    made.table[from..to].fill((symbol as u16, len));
-                } else {
-                    made.long.push((next + span, symbol as u16, len));
-                }
-                next += span;
-            }
-        }
-        if next == 1 << 16 { Ok(made) } else { Err(bad) }
-    }
-
-    fn read(&self, bits: &mut Bits<'_>) -> usize {
-        let prefix = bits.peek(16);
-        let (symbol, len) = self.table[prefix >> 4];
-        if len > 0 || self.long.is_empty() {
-            bits.skip(u32::from(len));
-            return usize::from(symbol);
-        }
-        let at = self.long.partition_point(|(end, ..)| *end as usize <= prefix);
-        match self.long.get(at) {
-            Some((_, symbol, len)) => {
-                bits.skip(u32::from(*len));
-                usize::from(*symbol)
-            }
-            None => 0,
-        }
-    }
+fn read(tree: &Tree, bits: &mut Bits<'_>) -> usize {
+    let (symbol, len) = tree.find(bits.peek(16));
+    bits.skip(len);
+    symbol
 }
 
 /// Code lengths of three bits or more, with a run of zeros behind the entry `special`.
@@ -162,7 +118,7 @@ fn small_tree(
             i += bits.take(2);
         }
     }
-    Tree::new(&lengths, bits.at)
+    tree(&lengths, bits)
 }
 
 /// The lengths of the 510 main codes, coded by the first tree.
@@ -174,7 +130,7 @@ fn main_tree(bits: &mut Bits<'_>, first: &Tree) -> Result<Tree, Error> {
     let mut lengths = vec![0u8; 510];
     let mut i = 0;
     while i < n.min(510) {
-        match first.read(bits) {
+        match read(first, bits) {
             0 => i += 1,
             1 => i += bits.take(4) + 3,
             2 => i += bits.take(9) + 20,
@@ -187,7 +143,7 @@ fn main_tree(bits: &mut Bits<'_>, first: &Tree) -> Result<Tree, Error> {
             return Err(Error::Truncated { what: "LZH", at: bits.input.len() });
         }
     }
-    Tree::new(&lengths, bits.at)
+    tree(&lengths, bits)
 }
 
 fn run(
@@ -222,14 +178,14 @@ fn run(
             if *op >= out.room() {
                 out.grow()?;
             }
-            let code = codes.read(bits);
+            let code = read(&codes, bits);
             if code < 256 {
                 out.buf[*op] = code as u8;
                 *op += 1;
                 continue;
             }
             let len = (code - 256 + 3).min(size - *op);
-            let slot = places.read(bits);
+            let slot = read(&places, bits);
             let dist = match slot {
                 0 | 1 => slot,
                 n if n < positions => (1 << (n - 1)) + bits.take(n as u32 - 1),

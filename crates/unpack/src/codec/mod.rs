@@ -10,17 +10,22 @@ use proofmark_model::{Problem, ProblemKind};
 
 use crate::budget::{Budget, Exhausted};
 
+pub mod aes;
 pub mod bcj;
+pub mod bcj2;
 pub mod bzip2;
 pub mod check;
 pub mod deflate;
+pub mod huffman;
 pub mod lz4;
 pub mod lzh;
 pub mod lzma;
 pub mod lzma2;
 pub mod lzo;
 pub mod lzw;
+pub mod lzx;
 pub mod packed;
+pub mod ppmd;
 pub mod xz;
 pub mod zstd;
 

@@ -212,7 +212,8 @@ impl Run<'_> {
         let size = region.len() as u64;
         let cap = self.cap(size);
         let initial = if large { cap } else { cap.min(SMALL_OUTPUT) };
-        let budget = Budget::new(initial, self.entries_left(), work(size), self.deadline);
+        let budget = Budget::new(initial, self.entries_left(), work(size), self.deadline)
+            .with_keys(&self.keys);
         let mut sink = Sink::new(&budget);
         if depth < self.limits.depth || leaf {
             let open =

@@ -13,6 +13,7 @@ use proofmark_model::{EntryKind, Problem, ProblemKind, Proof};
 use crate::{
     budget::Budget,
     format::{About, Blob, Candidate, Entry, Format, Load, Loaded, Magic, Sink},
+    keys::{Key, Opened},
 };
 
 /// An [`About`]: family, id, name, metadata, integrity, limits, sources.
@@ -118,6 +119,34 @@ impl Layout {
     pub fn encrypted(&mut self, evidence: impl Into<String>) {
         self.attribute("encrypted", "yes");
         self.problem(ProblemKind::Encrypted, evidence);
+    }
+
+    /// `len` bytes from `start` are encrypted, as `evidence` shows: entry `decrypted` where a key for `format` opens
+    /// them, else entry `encrypted` and a problem. `open` tries a key.
+    pub fn sealed(
+        &mut self,
+        data: &Bytes,
+        budget: &Budget,
+        format: &str,
+        (start, len): (u64, u64),
+        evidence: &str,
+        open: impl Fn(&Key, &[u8]) -> Option<Opened>,
+    ) {
+        let bound = |v: u64| usize::try_from(v).unwrap_or(usize::MAX).min(self.length);
+        let range = bound(start)..bound(start.saturating_add(len));
+        let body = data.get(range.clone()).unwrap_or_default();
+        match unseal(budget, format, body, open) {
+            Ok((name, opened)) => {
+                self.attribute("encrypted", "yes");
+                self.attribute("decrypted-with", name);
+                self.attribute("key-verified", if opened.verified { "yes" } else { "no" });
+                self.entry(range, Entry::file("decrypted", Blob::Bytes(opened.bytes.into())));
+            }
+            Err(why) => {
+                self.encrypted(format!("{evidence}; {why}"));
+                self.part(data, "encrypted", start, len);
+            }
+        }
     }
 
     /// `len` bytes from `start` are structure.
@@ -238,6 +267,36 @@ fn gaps(sorted: &[Range<usize>], length: usize) -> Vec<Range<usize>> {
         free.push(at..length);
     }
     free
+}
+
+/// The first key for `format` that opens `body` and is shown to be right; the only one also where nothing shows it.
+/// Else why there is none.
+///
+/// # Errors
+/// That no key was given, or that none fits.
+pub fn unseal(
+    budget: &Budget,
+    format: &str,
+    body: &[u8],
+    open: impl Fn(&Key, &[u8]) -> Option<Opened>,
+) -> Result<(String, Opened), &'static str> {
+    let mut guess = None;
+    let mut tried = 0_u32;
+    for key in budget.keys().of(format) {
+        tried = tried.saturating_add(1);
+        budget
+            .work(body.len() as u64)
+            .map_err(|_| "the budget of work ended before a key fitted")?;
+        match open(key, body) {
+            Some(opened) if opened.verified => return Ok((key.name.clone(), opened)),
+            opened => guess = opened.map(|o| (key.name.clone(), o)),
+        }
+    }
+    match (tried, guess) {
+        (0, _) => Err("no key was given"),
+        (1, Some(only)) => Ok(only),
+        _ => Err("no key that was given fits"),
+    }
 }
 
 /// A [`Format`] made of one function that reads the layout from the format's first byte on. It is called

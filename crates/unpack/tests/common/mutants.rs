@@ -42,7 +42,7 @@ fn options(jobs: usize) -> Options {
         time: None,
         ..Limits::default()
     };
-    Options { jobs, limits }
+    Options { jobs, limits, ..Options::default() }
 }
 
 /// Unpacks `data`; the outcome is sound, soon there, and does not depend on threads.

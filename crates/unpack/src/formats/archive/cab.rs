@@ -1,4 +1,4 @@
-//! Microsoft cabinets: stored and MSZIP folders.
+//! Microsoft cabinets: stored, MSZIP and LZX folders.
 //!
 //! A folder is one stream in blocks of 32 KiB; matches of MSZIP reach back into the block
 //! before. Folders are decoded as a whole.
@@ -11,7 +11,7 @@ use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof};
 use super::{dos_seconds, entry, put};
 use crate::{
     budget::Budget,
-    codec::{Error, deflate},
+    codec::{Error, deflate, lzx::Lzx},
     format::{About, Blob, Candidate, Family, Format, Magic, Sink},
     read,
 };
@@ -26,7 +26,7 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "mtime",
     integrity: "sum of each data block",
-    limits: "LZX and Quantum folders; files that go on in another cabinet",
+    limits: "Quantum folders; files that go on in another cabinet",
     sources: &["MS-CAB", "MS-MCI"],
 };
 
@@ -106,6 +106,10 @@ fn folder(
     let (mut at, blocks, kind) = at;
     let mut out = Vec::new();
     let mut wrong = None;
+    let mut lzx = if kind & 15 == 3 { Lzx::new(u32::from(kind >> 8 & 0x1F)) } else { None };
+    if kind & 15 == 3 && lzx.is_none() {
+        return (out, Some(Problem::new(ProblemKind::Malformed, "no LZX window of this size")));
+    }
     for _ in 0..blocks {
         let block = (|| {
             let packed = usize::from(read::le16(region, at.checked_add(4)?)?);
@@ -137,6 +141,14 @@ fn folder(
             out.extend_from_slice(body);
             continue;
         }
+        if let Some(lzx) = &mut lzx {
+            let made = budget.output(plain.min(BLOCK) as u64).map_err(Error::from);
+            if let Err(e) = made.and_then(|()| lzx.frame(body, plain.min(BLOCK))) {
+                wrong = wrong.or(Some(e.into()));
+                break;
+            }
+            continue;
+        }
         let stream = body.strip_prefix(b"CK").unwrap_or_default();
         let made = deflate::inflate_after(&out, stream, plain.min(BLOCK), budget);
         out.extend_from_slice(&made.bytes);
@@ -144,7 +156,7 @@ fn folder(
             return (out, wrong.or(Some(e.into())));
         }
     }
-    (out, wrong)
+    (lzx.map_or(out, Lzx::finish), wrong)
 }
 
 impl Format for Cab {
@@ -172,12 +184,11 @@ impl Format for Cab {
             .folders
             .iter()
             .map(|f| match f.2 & 15 {
-                0 | 1 => {
+                0 | 1 | 3 => {
                     let (bytes, problem) = folder(region, &head, *f, budget);
                     Ok((Bytes::from(bytes), problem))
                 }
                 2 => Err(Problem::new(ProblemKind::Unsupported, "Quantum compression is not read")),
-                3 => Err(Problem::new(ProblemKind::Unsupported, "LZX compression is not read")),
                 n => Err(Problem::new(
                     ProblemKind::Unsupported,
                     format!("compression {n} is not known"),

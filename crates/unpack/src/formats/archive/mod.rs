@@ -23,6 +23,7 @@ mod tar;
 mod xar;
 mod xml;
 mod zip;
+mod zip_crypt;
 
 /// All formats of this family.
 pub static FORMATS: &[&dyn Format] = &[

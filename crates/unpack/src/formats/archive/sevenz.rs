@@ -9,17 +9,21 @@
 use bytes::Bytes;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof, locator::escape};
 
+use sha2::Digest as _;
+
 use super::{entry, kind_of_mode, put};
 use crate::{
     budget::Budget,
     codec::{
-        Decoded, Error,
+        Decoded, Error, aes,
         bcj::Filter,
-        bzip2, check, deflate, lzma, lzma2,
+        bcj2, bzip2, check, deflate, lzma, lzma2,
         packed::{copy, stored},
-        zstd,
+        ppmd, zstd,
     },
     format::{About, Blob, Candidate, Family, Format, Magic, Sink},
+    formats::layout,
+    keys::Opened,
     read,
 };
 
@@ -33,7 +37,7 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "mode, mtime, symbolic links (attributes written on Unix)",
     integrity: "CRC-32 of headers and of each content",
-    limits: "PPMd, BCJ2 and encrypted folders; archives split over several files",
+    limits: "encrypted folders need a password; archives split over several files; Brotli, LZ4 and Lizard of forks",
     sources: &["LZMA SDK: 7zFormat.txt, Methods.txt"],
 };
 
@@ -283,72 +287,183 @@ impl Folder {
         self.sizes.get(self.main()?).copied()
     }
 
-    /// The output of a coder, from the packed streams of this folder.
-    fn decode(&self, coder_at: usize, packed: &[Bytes], depth: u64, budget: &Budget) -> Decoded {
+    /// The content, from the packed streams of this folder. Where it is encrypted, with the key that fits.
+    fn content(
+        &self,
+        packed: &[Bytes],
+        budget: &Budget,
+    ) -> Result<(Decoded, Option<String>), Problem> {
+        let main = self.main().unwrap_or(0);
+        if !self.is_encrypted() {
+            return Ok((self.decode(main, packed, 0, None, budget), None));
+        }
+        let opened = layout::unseal(budget, ABOUT.id, &[], |key, _| {
+            let made = self.decode(main, packed, 0, Some(key.password.as_ref()?), budget);
+            let verified = made.error.is_none() && self.is_right(&made.bytes);
+            verified.then_some(Opened { bytes: made.bytes, verified })
+        });
+        match opened {
+            Ok((name, opened)) => {
+                Ok((Decoded { bytes: opened.bytes, ..Decoded::default() }, Some(name)))
+            }
+            Err(why) => {
+                Err(Problem::new(ProblemKind::Encrypted, format!("it is encrypted; {why}")))
+            }
+        }
+    }
+
+    /// Whether every sum that the header has of the content is right; not where it has none.
+    fn is_right(&self, content: &[u8]) -> bool {
+        let mut sums = self.crc.iter().map(|crc| (content, *crc)).collect::<Vec<_>>();
+        let mut at = 0_usize;
+        for (size, crc) in &self.files {
+            let size = read::index(*size).unwrap_or(usize::MAX);
+            let Some(file) = read::slice(content, at, size) else { return false };
+            sums.extend(crc.map(|crc| (file, crc)));
+            at = at.saturating_add(size);
+        }
+        !sums.is_empty() && sums.iter().all(|(bytes, crc)| check::crc32(bytes) == *crc)
+    }
+
+    /// The output of a coder.
+    fn decode(
+        &self,
+        coder_at: usize,
+        packed: &[Bytes],
+        depth: u64,
+        password: Option<&str>,
+        budget: &Budget,
+    ) -> Decoded {
         let bad = |what| Decoded::failed(Error::Malformed { what, at: 0 });
         let Some(coder) = self.coders.get(coder_at).filter(|_| depth < CODERS_MAX) else {
             return bad("coders of a 7z folder that feed each other");
         };
         let size = self.sizes.get(coder_at).copied().and_then(read::index).unwrap_or(usize::MAX);
-        if coder.inputs != 1 {
-            return Decoded::failed(Error::Unsupported { what: "the BCJ2 filter of 7z", at: 0 });
-        }
-        let input: usize = self.coders.iter().take(coder_at).map(|c| c.inputs).sum();
+        let first: usize = self.coders.iter().take(coder_at).map(|c| c.inputs).sum();
         let mut wrong = None;
-        let source = match self.bonds.iter().find(|b| b.0 == input) {
-            Some((_, from)) => {
-                let inner = self.decode(*from, packed, depth.saturating_add(1), budget);
-                wrong = inner.error;
-                Bytes::from(inner.bytes)
-            }
-            None => {
-                let at = self.packed.iter().position(|p| *p == input);
-                match at.and_then(|at| packed.get(at)) {
-                    Some(bytes) => bytes.clone(),
-                    None => return bad("a 7z folder without its packed stream"),
+        let mut sources = Vec::new();
+        for input in first..first.saturating_add(coder.inputs) {
+            sources.push(match self.bonds.iter().find(|b| b.0 == input) {
+                Some((_, from)) => {
+                    let inner =
+                        self.decode(*from, packed, depth.saturating_add(1), password, budget);
+                    wrong = wrong.or(inner.error);
+                    Bytes::from(inner.bytes)
                 }
+                None => {
+                    let at = self.packed.iter().position(|p| *p == input);
+                    match at.and_then(|at| packed.get(at)) {
+                        Some(bytes) => bytes.clone(),
+                        None => return bad("a 7z folder without its packed stream"),
+                    }
+                }
+            });
+        }
+        let mut made = match &sources[..] {
+            [source] => step(coder, source, size, password, budget),
+            [code, calls, jumps, decisions] if coder.method == [3, 3, 1, 0x1b] => {
+                bcj2::decode([code, calls, jumps, decisions], size, budget)
             }
+            _ => Decoded::failed(Error::Unsupported { what: "a coder of 7z", at: 0 }),
         };
-        let mut made = self.step(coder, &source, size, budget);
         made.error = wrong.or(made.error);
         made
     }
 
-    fn step(&self, coder: &Coder, source: &[u8], size: usize, budget: &Budget) -> Decoded {
-        let props = &coder.props[..];
-        let pc = read::le32(props, 0).unwrap_or(0);
-        let filter = match coder.method[..] {
-            [0] => return copy(source, size, budget),
-            [3, 1, 1] => {
-                return match read::u8(props, 0).and_then(lzma::Props::from_byte) {
-                    Some(props) => lzma::decode_raw(source, props, Some(size), size, budget),
-                    None => Decoded::failed(Error::Malformed { what: "LZMA properties", at: 0 }),
-                };
-            }
-            [0x21] => return lzma2::decode(source, size, budget),
-            [4, 1, 8] => return deflate::inflate(source, size, budget),
-            [4, 2, 2] => return bzip2::decode(source, size, budget),
-            [4, 0xf7, 0x11, 1] => return zstd::decode(source, size, budget),
-            [3] => Filter::Delta(usize::from(read::u8(props, 0).unwrap_or(0)).saturating_add(1)),
-            [4] | [3, 3, 1, 3] => Filter::X86(pc),
-            [5] | [3, 3, 2, 5] => Filter::PowerPc(pc),
-            [6] | [3, 3, 4, 1] => Filter::Ia64(pc),
-            [7] | [3, 3, 5, 1] => Filter::Arm(pc),
-            [8] | [3, 3, 7, 1] => Filter::Thumb(pc),
-            [9] | [3, 3, 8, 5] => Filter::Sparc(pc),
-            [10] => Filter::Arm64(pc),
-            [11] => Filter::RiscV(pc),
-            [3, 4, 1] => return Decoded::failed(Error::Unsupported { what: "PPMd of 7z", at: 0 }),
-            _ => return Decoded::failed(Error::Unsupported { what: "a coder of 7z", at: 0 }),
-        };
-        let mut made = copy(source, size, budget);
-        filter.undo(&mut made.bytes);
-        made
-    }
-
     fn is_encrypted(&self) -> bool {
-        self.coders.iter().any(|c| c.method == [6, 0xf1, 7, 1])
+        self.coders.iter().any(|c| c.method == *AES)
     }
+}
+
+/// AES-256 in CBC with a key made of a password.
+const AES: &[u8] = &[6, 0xf1, 7, 1];
+/// Largest power of two of rounds for a key; 7-Zip itself writes 19.
+const ROUNDS_MAX: u8 = 24;
+
+/// Undoes AES. The properties are the rounds, salt and vector.
+fn decrypt(
+    properties: &[u8],
+    source: &[u8],
+    size: usize,
+    password: &str,
+    budget: &Budget,
+) -> Option<Decoded> {
+    let (first, second) = (*properties.first()?, properties.get(1).copied().unwrap_or(0));
+    let salt_len = usize::from(first >> 7).saturating_add(usize::from(second >> 4));
+    let iv_len = usize::from(first >> 6 & 1).saturating_add(usize::from(second & 15));
+    let salt = read::slice(properties, 2, salt_len)?;
+    let given = read::slice(properties, salt_len.checked_add(2)?, iv_len)?;
+    let mut iv = [0; 16];
+    iv.get_mut(..iv_len)?.copy_from_slice(given);
+    let password: Vec<u8> = password.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let power = first & 0x3f;
+    let key = if power == 0x3f {
+        let mut key = [salt, &password].concat();
+        key.resize(32, 0);
+        key
+    } else {
+        let rounds = 1_u64.checked_shl(power.into()).filter(|_| power <= ROUNDS_MAX)?;
+        let step = (salt.len() as u64).saturating_add(password.len() as u64).saturating_add(8);
+        budget.work(rounds.saturating_mul(step)).ok()?;
+        let mut hasher = sha2::Sha256::new();
+        for round in 0..rounds {
+            hasher.update(salt);
+            hasher.update(&password);
+            hasher.update(round.to_le_bytes());
+        }
+        hasher.finalize().to_vec()
+    };
+    budget.output(source.len() as u64).ok()?;
+    let mut bytes = aes::Aes::new(&key)?.cbc(&iv, source);
+    bytes.truncate(size);
+    Some(Decoded { bytes, consumed: source.len(), error: None })
+}
+
+/// One step of a folder with one input.
+fn step(
+    coder: &Coder,
+    source: &[u8],
+    size: usize,
+    password: Option<&str>,
+    budget: &Budget,
+) -> Decoded {
+    let props = &coder.props[..];
+    let pc = read::le32(props, 0).unwrap_or(0);
+    let filter = match coder.method[..] {
+        [0] => return copy(source, size, budget),
+        [3, 1, 1] => {
+            return match read::u8(props, 0).and_then(lzma::Props::from_byte) {
+                Some(props) => lzma::decode_raw(source, props, Some(size), size, budget),
+                None => Decoded::failed(Error::Malformed { what: "LZMA properties", at: 0 }),
+            };
+        }
+        [6, 0xf1, 7, 1] => {
+            return password
+                .and_then(|password| decrypt(props, source, size, password, budget))
+                .unwrap_or_else(|| {
+                    Decoded::failed(Error::Unsupported { what: "this AES of 7z", at: 0 })
+                });
+        }
+        [0x21] => return lzma2::decode(source, size, budget),
+        [4, 1, 8] => return deflate::inflate(source, size, budget),
+        [4, 2, 2] => return bzip2::decode(source, size, budget),
+        [4, 0xf7, 0x11, 1] => return zstd::decode(source, size, budget),
+        [3] => Filter::Delta(usize::from(read::u8(props, 0).unwrap_or(0)).saturating_add(1)),
+        [4] | [3, 3, 1, 3] => Filter::X86(pc),
+        [5] | [3, 3, 2, 5] => Filter::PowerPc(pc),
+        [6] | [3, 3, 4, 1] => Filter::Ia64(pc),
+        [7] | [3, 3, 5, 1] => Filter::Arm(pc),
+        [8] | [3, 3, 7, 1] => Filter::Thumb(pc),
+        [9] | [3, 3, 8, 5] => Filter::Sparc(pc),
+        [10] => Filter::Arm64(pc),
+        [11] => Filter::RiscV(pc),
+        [3, 4, 1] => return ppmd::decode_7z(source, props, size, budget),
+        [4, 1, 9] => return deflate::inflate64(source, size, budget),
+        _ => return Decoded::failed(Error::Unsupported { what: "a coder of 7z", at: 0 }),
+    };
+    let mut made = copy(source, size, budget);
+    filter.undo(&mut made.bytes);
+    made
 }
 
 impl Streams {
@@ -457,10 +572,7 @@ fn contents(region: &Bytes, budget: &Budget) -> Result<(Streams, Vec<File>), Pro
                     .ok_or(bad("the compressed 7z header is not described rightly"))?;
                 let packed = s.packed(region);
                 let (Some(f), Some(p)) = (s.folders.first(), packed.first()) else { break };
-                if f.is_encrypted() {
-                    return Err(Problem::new(ProblemKind::Encrypted, "the 7z header is encrypted"));
-                }
-                let made = f.decode(f.main().unwrap_or(0), p, 0, budget);
+                let (made, _) = f.content(p, budget)?;
                 if let Some(e) = made.error {
                     return Err(e.into());
                 }
@@ -544,15 +656,15 @@ impl Format for SevenZip {
         // Contents in the order of the header: those of the folders, one after the other.
         let mut ready = Vec::new();
         for (f, p) in all.folders.iter().zip(&packed) {
-            let made = if f.is_encrypted() {
-                Err(Problem::new(
-                    ProblemKind::Encrypted,
-                    "the content is encrypted, and no key was given",
-                ))
-            } else {
-                let made = f.decode(f.main().unwrap_or(0), p, 0, budget);
-                Ok((Bytes::from(made.bytes), made.error))
-            };
+            if f.is_encrypted() {
+                sink.attribute("encrypted", "yes");
+            }
+            let made = f.content(p, budget).map(|(made, key)| {
+                if let Some(key) = key {
+                    sink.attribute("decrypted-with", key);
+                }
+                (Bytes::from(made.bytes), made.error)
+            });
             let mut at = 0usize;
             for (size, crc) in &f.files {
                 let end = at.saturating_add(read::index(*size).unwrap_or(usize::MAX));

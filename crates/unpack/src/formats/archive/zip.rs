@@ -14,15 +14,17 @@ use bytes::Bytes;
 use memchr::memmem;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof, locator::escape};
 
-use super::{Cover, dos_seconds, entry, kind_of_mode, put};
+use super::{Cover, dos_seconds, entry, kind_of_mode, put, zip_crypt};
 use crate::{
     budget::Budget,
     codec::{
         Decoded, Error, bzip2, deflate, lzma,
         packed::{self, Packed},
-        xz, zstd,
+        ppmd, xz, zstd,
     },
     format::{About, Blob, Candidate, Entry, Family, Format, Magic, Sink},
+    formats::layout,
+    keys::Opened,
     read,
 };
 
@@ -36,8 +38,8 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "mode, owner, mtime, symbolic links (Unix extra fields)",
     integrity: "central directory against local headers, CRC-32 of each content",
-    limits: "Deflate64, implode and other old methods; archives split over several files; contents of \
-             encrypted entries",
+    limits: "implode and other old methods; archives split over several files; encrypted entries need a \
+             password; strong encryption of PKWARE",
     sources: &["PKWARE APPNOTE 6.3.10", "Info-ZIP extrafld.txt"],
 };
 
@@ -60,6 +62,7 @@ struct Item {
     local: u64,
     mtime: Option<i64>,
     owner: Option<(u32, u32)>,
+    aes: Option<zip_crypt::Field>,
 }
 
 impl Item {
@@ -98,6 +101,7 @@ impl Item {
                         self.owner = Some((uid.into(), gid.into()));
                     }
                 }
+                zip_crypt::Field::ID => self.aes = zip_crypt::Field::read(field),
                 0x7875 if read::u8(field, 0) == Some(1) => {
                     let id = |at: usize| {
                         let len = usize::from(read::u8(field, at)?);
@@ -145,6 +149,7 @@ impl Item {
             local: read::le32(head, 42)?.into(),
             mtime: None,
             owner: None,
+            aes: None,
         };
         item.extra(read::slice(data, extra_at, len(30)?)?, true);
         Some((item, comment_at.checked_add(len(32)?)?))
@@ -304,12 +309,42 @@ fn method(id: u16) -> Option<(&'static str, packed::Decode)> {
     Some(match id {
         0 => ("stored", packed::copy),
         8 => ("deflate", deflate::inflate),
+        9 => ("deflate64", deflate::inflate64),
         12 => ("bzip2", bzip2::decode),
         14 => ("lzma", zip_lzma),
         20 | 93 => ("zstd", zstd::decode),
         95 => ("xz", xz::decode),
+        98 => ("ppmd", ppmd::decode_zip),
         _ => return None,
     })
+}
+
+/// The content of an encrypted item, with the password that fits. It is decrypted here and decoded when asked for.
+fn unsealed(item: &Item, data: &Bytes, budget: &Budget) -> Result<Blob, &'static str> {
+    let method_id = item.aes.map_or(item.method, |aes| aes.method);
+    let (_, decode) = method(method_id).ok_or("its compression is not read")?;
+    // An item described later has the time in place of the sum, which was not known yet.
+    let [sum, ..] = item.crc32.to_be_bytes();
+    let [_, _, time, _] = item.dos_time.to_be_bytes();
+    let check = if item.described_later() { time } else { sum };
+    let packed = |compressed: Vec<u8>| Packed {
+        data: compressed.into(),
+        decode,
+        size: item.size,
+        crc32: (item.aes.is_none_or(|aes| aes.version != 2)).then_some(item.crc32),
+    };
+    let (_, opened) = layout::unseal(budget, ABOUT.id, data, |key, data| {
+        let password = key.password.as_ref()?.as_bytes();
+        let bytes = match item.aes {
+            Some(field) => field.decrypt(data, password)?,
+            None => zip_crypt::traditional(data, password, check)?,
+        };
+        // One byte may fit by chance.
+        let verified = item.aes.is_some()
+            || Blob::load(&packed(bytes.clone()).blob(), budget).problems.is_empty();
+        verified.then_some(Opened { bytes, verified })
+    })?;
+    Ok(packed(opened.bytes).blob())
 }
 
 /// The entry of an item whose data is `data`.
@@ -319,9 +354,14 @@ fn member(item: &Item, data: Bytes, whole: bool, budget: &Budget) -> Entry {
         problems.push(Problem::new(ProblemKind::Truncated, "the content is cut off"));
     }
     let blob = if item.flags & 1 != 0 {
-        let text = "the content is encrypted, and no key was given";
-        problems.push(Problem::new(ProblemKind::Encrypted, text));
-        Blob::None
+        match unsealed(item, &data, budget) {
+            Ok(blob) => blob,
+            Err(why) => {
+                let text = format!("the content is encrypted; {why}");
+                problems.push(Problem::new(ProblemKind::Encrypted, text));
+                Blob::None
+            }
+        }
     } else {
         match method(item.method) {
             Some((_, decode)) if item.method != 0 => {

@@ -1,8 +1,8 @@
 //! D-Link containers: SHRS, `encrpted_img`, the TLV header, MH01 and DEAFBEAD.
 //!
 //! SHRS establishes sizes and, without a key, the SHA-512 over the encrypted body; its RSA signatures are
-//! reported. `encrpted_img` states its length and nothing else. Keys are not shipped: the content is entry
-//! `encrypted`, with the problem that it is encrypted.
+//! reported. `encrpted_img` states its length and nothing else. Keys come from a key file; without one that fits
+//! the content is entry `encrypted`, with the problem that it is encrypted.
 
 use bytes::Bytes;
 use proofmark_model::Proof;
@@ -14,6 +14,7 @@ use crate::{
         layout::{self, Layout, Reader},
         sums,
     },
+    keys::{Key, Opened},
     read,
 };
 
@@ -26,7 +27,7 @@ pub static SHRS: Reader = Reader {
         revision: 1,
         metadata: "sizes, initialisation vector",
         integrity: "sha512 over the encrypted body; signatures reported, not verified",
-        limits: "AES-128-CBC content is not decrypted",
+        limits: "AES-128-CBC content needs a key",
         sources: &["unblob, handlers/archive/dlink/shrs.py (layout)"],
     },
     magics: &[Magic::anywhere(b"SHRS")],
@@ -42,7 +43,7 @@ pub static ENCRPTED: Reader = Reader {
         revision: 1,
         metadata: "size",
         integrity: "none",
-        limits: "content is not decrypted",
+        limits: "content needs a key and a vector",
         sources: &["unblob, handlers/archive/dlink/encrpted_img.py (layout)"],
     },
     magics: &[Magic::anywhere(b"encrpted_img")],
@@ -74,7 +75,7 @@ pub static MH01: Reader = Reader {
         revision: 1,
         metadata: "initialisation vector",
         integrity: "signature reported, not verified",
-        limits: "content is not decrypted",
+        limits: "content needs a password",
         sources: &["binwalk, structures/mh01.rs (layout)"],
     },
     magics: &[Magic::anywhere(b"MH01")],
@@ -102,12 +103,31 @@ fn shrs(data: &Bytes, budget: &Budget) -> Option<Layout> {
     }
     layout.attribute("digest-correct", if right { "yes" } else { "no" });
     layout.integrity("signature", "rsa", None);
-    layout.encrypted("SHRS bodies are AES-128-CBC encrypted; no key was given");
-    layout.part(data, "encrypted", HEADER as u64, size);
+    let vector: [u8; 16] = data.get(12..28)?.try_into().ok()?;
+    let digest = head.get(0x5C..0x9C)?;
+    layout.sealed(
+        data,
+        budget,
+        SHRS.about.id,
+        (HEADER as u64, size),
+        "SHRS bodies are AES-128-CBC encrypted",
+        |key, body| {
+            let mut bytes = key.aes_cbc(Some(vector), body)?;
+            // The digest is of what is left without the padding.
+            let end = read::index(plain.min(padded).into())?;
+            let right = |bytes: &[u8]| sums::by_name("sha512", bytes).as_deref() == Some(digest);
+            let verified = bytes.get(..end).is_some_and(right) || right(&bytes);
+            bytes.truncate(end);
+            verified.then_some(Opened { bytes, verified })
+        },
+    );
     Some(layout)
 }
 
-fn encrpted(data: &Bytes, _: &Budget) -> Option<Layout> {
+/// Bytes of an erase block of the devices that use `encrpted_img`.
+const ERASE_BLOCK: usize = 0x20000;
+
+fn encrpted(data: &Bytes, budget: &Budget) -> Option<Layout> {
     let size = u64::from(read::be32(data, 12)?);
     if data.get(..12)? != b"encrpted_img"
         || size <= 16
@@ -119,8 +139,18 @@ fn encrpted(data: &Bytes, _: &Budget) -> Option<Layout> {
     let mut layout = Layout::new(data, size, Proof::LengthsConsistent);
     layout.structure(0, 16);
     layout.integrity("none", "", None);
-    layout.encrypted("the header's text says so; the model's key was not given");
-    layout.part(data, "encrypted", 16, size.checked_sub(16)?);
+    layout.sealed(
+        data,
+        budget,
+        ENCRPTED.about.id,
+        (16, size.checked_sub(16)?),
+        "the header's text says so",
+        |key, body| {
+            // Each erase block is chained by itself.
+            let blocks = body.chunks(ERASE_BLOCK).map(|block| key.aes_cbc(None, block));
+            Some(Opened::by_looks(blocks.collect::<Option<Vec<_>>>()?.concat()))
+        },
+    );
     Some(layout)
 }
 
@@ -156,7 +186,7 @@ fn tlv(data: &Bytes, budget: &Budget) -> Option<Layout> {
     Some(layout)
 }
 
-fn mh01(data: &Bytes, _: &Budget) -> Option<Layout> {
+fn mh01(data: &Bytes, budget: &Budget) -> Option<Layout> {
     // Text lines: MH01, vector in hexadecimal, then an OpenSSL container.
     let window = data.get(..data.len().min(512))?;
     let salted = memchr::memmem::find(window, b"Salted__")?;
@@ -165,14 +195,14 @@ fn mh01(data: &Bytes, _: &Budget) -> Option<Layout> {
     }
     let mut layout = Layout::new(data, data.len() as u64, Proof::MagicOnly);
     layout.structure(0, salted);
-    layout
-        .encrypted("an OpenSSL container (`Salted__`) stands behind the header; no key was given");
     layout.integrity("signature", "rsa", None);
-    layout.part(
+    layout.sealed(
         data,
-        "encrypted",
-        salted as u64,
-        (data.len() as u64).saturating_sub(salted as u64),
+        budget,
+        MH01.about.id,
+        (salted as u64, (data.len() as u64).saturating_sub(salted as u64)),
+        "an OpenSSL container (`Salted__`) stands behind the header",
+        Key::openssl,
     );
     Some(layout)
 }

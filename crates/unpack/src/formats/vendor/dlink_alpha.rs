@@ -2,7 +2,7 @@
 //!
 //! A WRGG03 header of 160 bytes carries texts, the size, and an MD5 over offset, device name and body; the body
 //! may be encrypted. The older kind has no plain header at all: what announces it is the first block of known
-//! devices, which is always the same because it encrypts a constant header. Keys are not shipped.
+//! devices, which is always the same because it encrypts a constant header. Keys come from a key file.
 //! False negatives: devices whose first block is not in the list.
 
 use bytes::Bytes;
@@ -16,6 +16,7 @@ use crate::{
         layout::{self, Layout, Reader, about},
         sums,
     },
+    keys::Opened,
     read::{self, Order},
 };
 
@@ -27,7 +28,7 @@ pub static WRGG: Reader = Reader {
         "Alpha Networks WRGG03",
         "signature, version, model, build, device",
         "md5 over offset, device name and body",
-        "AES-256-CBC bodies are not decrypted",
+        "AES-256-CBC bodies need a key and a vector",
         "OpenWrt firmware-utils, mkwrggimg.c (layout)"
     ),
     magics: &[Magic::anywhere(b"\x21\x03\x08\x20\x21\x03\x08\x20").after(32)],
@@ -42,7 +43,7 @@ pub static ENCIMG: Reader = Reader {
         "Alpha Networks encrypted image",
         "device",
         "none",
-        "content is not decrypted; its end is that of the content",
+        "content needs a key and a vector; its end is that of the content",
         "unblob, handlers/archive/dlink/alpha_encimg.py (first blocks)"
     ),
     magics: &MAGICS,
@@ -80,7 +81,7 @@ const fn magics() -> [Magic; BLOCKS.len()] {
     all
 }
 
-fn encimg(data: &Bytes, _: &Budget) -> Option<Layout> {
+fn encimg(data: &Bytes, budget: &Budget) -> Option<Layout> {
     let (_, device) = BLOCKS.iter().find(|(block, _)| data.starts_with(*block))?;
     // CBC without padding.
     if !data.len().is_multiple_of(16) || data.len() < 256 {
@@ -89,10 +90,14 @@ fn encimg(data: &Bytes, _: &Budget) -> Option<Layout> {
     let mut layout = Layout::new(data, data.len() as u64, Proof::LengthsConsistent);
     layout.attribute("device", device);
     layout.integrity("none", "", None);
-    layout.encrypted(format!(
-        "the first block is the encrypted header of {device}; no key was given"
-    ));
-    layout.part(data, "encrypted", 0, data.len() as u64);
+    layout.sealed(
+        data,
+        budget,
+        ENCIMG.about.id,
+        (0, data.len() as u64),
+        &format!("the first block is the encrypted header of {device}"),
+        |key, body| Some(Opened::by_looks(key.aes_cbc(None, body)?)),
+    );
     Some(layout)
 }
 
@@ -132,10 +137,15 @@ fn wrgg(data: &Bytes, budget: &Budget) -> Option<Layout> {
     layout.integrity("hash", "md5", right.filter(|right| *right));
     let looks = classify::classify(body.get(..body.len().min(1 << 16))?);
     let encrypted = matches!(looks, RegionClass::Opaque { looks: Opaque::EncryptedLooking, .. });
+    let place = (HEADER as u64, size);
     if encrypted && size.is_multiple_of(16) && size >= 4096 {
-        layout.encrypted("the body cannot be told from random bytes and fills whole AES blocks; no key was given");
+        let evidence = "the body cannot be told from random bytes and fills whole AES blocks";
+        layout.sealed(data, budget, WRGG.about.id, place, evidence, |key, body| {
+            Some(Opened::by_looks(key.aes_cbc(None, body)?))
+        });
+    } else {
+        layout.part(data, if encrypted { "encrypted" } else { "image" }, place.0, place.1);
     }
-    layout.part(data, if encrypted { "encrypted" } else { "image" }, HEADER as u64, size);
     Some(layout)
 }
 

@@ -1,7 +1,8 @@
 //! QNAP: an encrypted update whose description stands behind it.
 //!
 //! Establishes: the `icpnas` footer of 74 bytes with device, version and date, and that the encrypted length
-//! lies in the file. The cipher's key is derived from the device's model; keys are not shipped.
+//! lies in the file. The cipher is PC1 with a password of the model, which comes from a key file. What follows
+//! the encrypted bytes is the rest of the same content.
 
 use bytes::Bytes;
 use proofmark_model::{Problem, ProblemKind, Proof};
@@ -10,6 +11,7 @@ use crate::{
     budget::Budget,
     format::{About, Blob, Candidate, Entry, Family, Format, Magic, Sink},
     formats::layout,
+    keys::Opened,
     read,
 };
 
@@ -26,7 +28,7 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "device, version, date",
     integrity: "encrypted length against the file",
-    limits: "content is not decrypted",
+    limits: "content needs a password",
     sources: &["unblob, handlers/archive/qnap (layout)"],
 };
 
@@ -42,7 +44,7 @@ impl Format for Qnap {
     }
 
     /// The footer describes all bytes before it, from the start of the content on.
-    fn probe(&self, data: &Bytes, at: usize, _: &Budget) -> Option<Candidate> {
+    fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
         let footer = read::slice(data, at, FOOTER)?;
         let encrypted = read::index(read::le32(footer, 6)?.into())?;
         let texts = [10, 26, 42, 58].iter().all(|at| {
@@ -57,12 +59,14 @@ impl Format for Qnap {
             return None;
         }
         let mut candidate = Candidate::new(0, at.checked_add(FOOTER)?, Proof::LengthsConsistent);
-        let message = format!("the footer declares {encrypted} encrypted bytes; no key was given");
-        candidate.problems.push(Problem::new(ProblemKind::Encrypted, message));
+        if let Err(why) = unseal(data.get(..encrypted)?, budget) {
+            let message = format!("the footer declares {encrypted} encrypted bytes; {why}");
+            candidate.problems.push(Problem::new(ProblemKind::Encrypted, message));
+        }
         Some(candidate)
     }
 
-    fn open(&self, region: &Bytes, _: Option<Bytes>, _: &Budget, sink: &mut Sink<'_>) {
+    fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
         let end = region.len().saturating_sub(FOOTER);
         let footer = region.slice(end..);
         for (key, at) in [("device", 10), ("version", 26), ("date", 42), ("revision", 58)] {
@@ -72,12 +76,93 @@ impl Format for Qnap {
         sink.attribute("integrity", "none");
         let encrypted =
             read::le32(&footer, 6).map(u64::from).and_then(read::index).unwrap_or(end).min(end);
+        if let Ok((name, opened)) = unseal(region.get(..encrypted).unwrap_or_default(), budget) {
+            sink.attribute("decrypted-with", name);
+            sink.attribute("key-verified", if opened.verified { "yes" } else { "no" });
+            let rest = region.get(encrypted..end).unwrap_or_default();
+            let whole = [&opened.bytes[..], rest].concat();
+            let _ = sink.entry(Entry::file("decrypted", Blob::Bytes(whole.into())));
+            return;
+        }
         if sink.entry(Entry::file("encrypted", Blob::Bytes(region.slice(..encrypted)))).is_ok()
             && encrypted < end
         {
             let _ = sink.entry(Entry::file("plain", Blob::Bytes(region.slice(encrypted..end))));
         }
     }
+}
+
+fn unseal(body: &[u8], budget: &Budget) -> Result<(String, Opened), &'static str> {
+    layout::unseal(budget, ABOUT.id, body, |key, body| {
+        let password = key.password.as_ref()?.as_bytes();
+        // The cipher takes a step for each two bytes of the password and each byte of the body.
+        budget.work((body.len() as u64).saturating_mul(password.len() as u64)).ok()?;
+        Some(Opened::by_looks(Pc1::new(password).decrypt(body)))
+    })
+}
+
+/// The cipher PC1 of A. Pukall with a password of pairs of bytes, as QNAP uses it.
+struct Pc1 {
+    /// For each value of the running sum, what each pair of the password adds.
+    steps: Vec<Vec<(u16, u16)>>,
+    sum: u8,
+    y: u16,
+    z: u16,
+}
+
+impl Pc1 {
+    fn new(password: &[u8]) -> Self {
+        let steps = (0..=u8::MAX)
+            .map(|sum| {
+                let mut last = 0_u32;
+                let pairs = password.as_chunks::<2>().0.iter();
+                pairs
+                    .map(|[high, low]| {
+                        let mut high = u32::from(high ^ sum);
+                        // The original takes these as signed.
+                        if high >= 0x80 {
+                            high = high.wrapping_sub(0x101);
+                        }
+                        let word = (high << 8).wrapping_add(u32::from(low ^ sum));
+                        let x = last ^ word;
+                        last = x.wrapping_mul(0x4E35).wrapping_add(1) & 0xFFFF;
+                        (low16(x.wrapping_mul(0x15A)), low16(last))
+                    })
+                    // The first of a pair goes with the sum so far, the second into the key.
+                    .collect()
+            })
+            .collect();
+        Self { steps, sum: 0, y: 0, z: 0 }
+    }
+
+    fn decrypt(mut self, body: &[u8]) -> Vec<u8> {
+        body.iter()
+            .map(|byte| {
+                let mut key = 0;
+                for (at, (y, part)) in
+                    self.steps.get(usize::from(self.sum)).into_iter().flatten().enumerate()
+                {
+                    let before = std::mem::replace(&mut self.y, *y);
+                    let scaled = 0x4E35_u32.wrapping_mul(
+                        u32::from(self.z).wrapping_add(u32::try_from(at).unwrap_or(0)),
+                    );
+                    self.z =
+                        low16(u32::from(self.y).wrapping_add(before.into()).wrapping_add(scaled));
+                    key ^= part ^ self.z;
+                }
+                let [high, low] = key.to_be_bytes();
+                let plain = byte ^ high ^ low;
+                self.sum ^= plain;
+                plain
+            })
+            .collect()
+    }
+}
+
+/// The low 16 bits.
+fn low16(value: u32) -> u16 {
+    let [_, _, high, low] = value.to_be_bytes();
+    u16::from_be_bytes([high, low])
 }
 
 #[cfg(test)]

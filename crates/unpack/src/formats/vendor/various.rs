@@ -65,12 +65,12 @@ pub static OPENSSL: Reader = Reader {
         "openssl-salted",
         "OpenSSL salted encryption",
         "salt",
-        "none",
-        "content is not decrypted",
+        "the padding, with a password",
+        "content needs a password and the parameters of the call",
         "OpenSSL, apps/enc.c"
     ),
     magics: &[Magic::start(b"Salted__")],
-    read: |data, _| {
+    read: |data, budget| {
         let salt = read::slice(data, 8, 8)?;
         let text = data.get(16..32)?.iter().all(|b| matches!(b, b'\n' | b' '..=b'~'));
         if data.get(..8)? != b"Salted__" || text {
@@ -79,9 +79,14 @@ pub static OPENSSL: Reader = Reader {
         let mut layout = Layout::new(data, data.len() as u64, Proof::MagicOnly);
         layout.structure(0, 16);
         layout.attribute("salt", sums::hex(salt));
-        layout
-            .encrypted("`Salted__` is the head of `openssl enc` with a password; no key was given");
-        layout.part(data, "encrypted", 16, (layout.length as u64).saturating_sub(16));
+        layout.sealed(
+            data,
+            budget,
+            "openssl-salted",
+            (16, (layout.length as u64).saturating_sub(16)),
+            "`Salted__` is the head of `openssl enc` with a password",
+            |key, _| key.openssl(data),
+        );
         Some(layout)
     },
 };

@@ -2,7 +2,7 @@
 //!
 //! Both begin with the same 16 bytes. A configuration has 128 as its header length at 0x44 and then a payload
 //! that begins `01020304`: kind 0 is a chain of zlib chunks, which is decoded; other kinds are AES with keys of
-//! the model or the device, which is reported. A firmware header has size and offset of kernel and root file
+//! the model or the device, which come from a key file. A firmware header has size and offset of kernel and root file
 //! system at 0x70 to 0x84. Either byte order. Neither carries a signature in the public part of the layout.
 
 use std::io::Read as _;
@@ -14,6 +14,7 @@ use crate::{
     budget::Budget,
     format::{About, Entry, Family, Loaded, Magic},
     formats::layout::{Deferred, Layout, Reader, text},
+    keys::Opened,
     read::{self, Order},
 };
 
@@ -45,7 +46,7 @@ pub static PAYLOAD: Reader = Reader {
         revision: 1,
         metadata: "kind of encryption",
         integrity: "chunk lengths; the decoded length",
-        limits: "AES kinds are not decrypted",
+        limits: "AES kinds need a key; with a vector it is CBC, without one ECB",
         sources: SOURCES,
     },
     magics: &[Magic::anywhere(b"\x01\x02\x03\x04\0\0\0"), Magic::start(b"\x04\x03\x02\x01")],
@@ -150,8 +151,26 @@ fn payload(data: &Bytes, budget: &Budget) -> Option<Layout> {
             ),
         );
     } else {
-        layout.encrypted(format!("payload kind {kind} is AES; no key was given"));
-        layout.part(data, "encrypted", 60, (at as u64).saturating_sub(60));
+        let evidence = format!("payload kind {kind} is AES");
+        let place = (60, (at as u64).saturating_sub(60));
+        layout.sealed(data, budget, PAYLOAD.about.id, place, &evidence, |key, _| {
+            let packed = chunks.iter().map(|(from, to, _)| data.get(*from..*to));
+            let body = packed.collect::<Option<Vec<_>>>()?.concat();
+            let plain = match key.iv {
+                Some(_) => key.aes_cbc(None, &body)?,
+                None => key.aes_ecb(&body)?,
+            };
+            // Each chunk is filled up to whole blocks; what is inside is a payload of its own.
+            let mut bytes = Vec::new();
+            let mut at = 0_usize;
+            for (from, to, size) in &chunks {
+                let size = read::index(u64::from(*size))?.min(to.checked_sub(*from)?);
+                bytes.extend_from_slice(read::slice(&plain, at, size)?);
+                at = at.checked_add(to.checked_sub(*from)?)?;
+            }
+            let verified = bytes.starts_with(data.get(..4)?);
+            Some(Opened { bytes, verified })
+        });
     }
     Some(layout)
 }

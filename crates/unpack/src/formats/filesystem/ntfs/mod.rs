@@ -40,6 +40,8 @@ static ABOUT: &About = about!(
 
 /// The root folder's record.
 const ROOT: u64 = 5;
+/// The folder of the file system's own tables.
+const EXTEND: u64 = 11;
 /// Records below are the file system's own.
 const FIRST_FILE: u64 = 24;
 
@@ -122,7 +124,9 @@ fn emit(
     budget: &Budget,
 ) {
     let mut children: BTreeMap<u64, BTreeMap<Vec<u8>, u64>> = BTreeMap::new();
-    for (number, record) in files.range(FIRST_FILE..) {
+    for (number, record) in
+        files.range(EXTEND..).filter(|(n, _)| **n == EXTEND || **n >= FIRST_FILE)
+    {
         for (parent, name) in record.names() {
             children.entry(parent).or_default().insert(name, *number);
         }
@@ -158,7 +162,11 @@ fn emit(
             } else if let Some(kind) = links.first(*number, &path) {
                 entry.kind = kind;
             } else {
-                fill(image, volume, record.stream(""), &mut entry);
+                let stream = record.stream("");
+                // The file system's own tables are indices without content.
+                if stream.is_some() || !path.starts_with(b"$Extend/") {
+                    fill(image, volume, stream, &mut entry);
+                }
             }
             let streams = if matches!(entry.kind, EntryKind::Hardlink { .. }) {
                 Vec::new()
