@@ -12,6 +12,8 @@ use std::{
 
 use crate::{Outcome, root};
 
+mod unpack;
+
 /// Counted runs of each command, after one that warms the page cache.
 const RUNS: usize = 5;
 /// Counted runs beside tools that take much longer than a page cache matters.
@@ -77,8 +79,8 @@ fn installed(program: &str) -> bool {
     env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|p| p.join(program).is_file())
 }
 
-/// Builds the images, measures, prints, and writes the table.
-pub fn run_all(_: &[String]) -> Outcome {
+/// Builds the images, measures, prints, and writes the table; with `unpack` see [`unpack`].
+pub fn run_all(arguments: &[String]) -> Outcome {
     let cache = env::var_os("XDG_CACHE_HOME")
         .map(PathBuf::from)
         .or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cache")))
@@ -103,6 +105,9 @@ pub fn run_all(_: &[String]) -> Outcome {
     let scratch =
         if shared.is_dir() { shared.join("proofmark-bench") } else { cache.join("scratch") };
     fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
+    if arguments.iter().any(|a| a == "unpack") {
+        return unpack::run_all(&proofmark, &cache.join("root"), &scratch);
+    }
     let text = |p: &Path| p.display().to_string();
     let image = |name: &str| {
         let copy = scratch.join(name);

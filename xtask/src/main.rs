@@ -25,7 +25,11 @@ type Chore = (&'static str, &'static str, fn(&[String]) -> Outcome);
 
 /// All chores.
 const CHORES: &[Chore] = &[
-    ("bench", "build a 40 MB gateway image and measure beside other tools", bench::run_all),
+    (
+        "bench",
+        "build a 40 MB gateway image and measure beside other tools; unpack: each format beside its own tool",
+        bench::run_all,
+    ),
     ("components", "rules: check | scan FILE... | propose PACKAGE[:ARCH]...", components::run),
     (
         "differential",
@@ -37,7 +41,11 @@ const CHORES: &[Chore] = &[
         "write docs/formats.md from the formats themselves; --compare: against unblob and binwalk",
         formats::run,
     ),
-    ("fuzz", "run fuzz targets: [--seconds N] [--list] [TARGET...]", fuzz::run),
+    (
+        "fuzz",
+        "run fuzz targets: [--seconds N] [--list] [TARGET...]; --guided [SECONDS [TARGET...]] by coverage",
+        fuzz::run,
+    ),
     ("kbuild", "read which options kernel sources are built under: FOLDER...", kbuild::run),
     ("licences", "check that every dependency's licence is on the list", licences::run),
     ("magics", "time of bytes that are nothing but magics against zeros: [MIB]", fuzz::magics),

@@ -4,7 +4,7 @@
 use std::{fs, io, path::Path};
 
 /// Bytes kept for one target.
-const KEPT: usize = 2048;
+const KEPT: usize = 4096;
 
 /// The inputs kept for a target; none if there is no file.
 #[must_use]

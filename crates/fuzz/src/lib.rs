@@ -5,8 +5,8 @@
 //! budgets kept, the same result twice. It panics where one of these does not hold.
 //!
 //! What a target returns is its *behaviour*: a digest of what it did, without numbers. The mutator of this
-//! crate keeps inputs that show a new one, in place of the coverage counters that need a nightly
-//! compiler. `libfuzzer/` runs the same targets under cargo-fuzz where there is one.
+//! crate keeps inputs that show a new one, in place of coverage counters, and needs nothing but the compiler.
+//! `libfuzzer/` runs the same targets guided by coverage (`cargo xtask fuzz --guided`), which needs a C++ compiler.
 
 #![allow(clippy::missing_panics_doc, reason = "panicking is what a target is for")]
 

@@ -1,4 +1,4 @@
-//! Time to unpack bytes that are nothing but magics against as many zeros: `magics [MIB]`.
+//! Time to unpack bytes that are nothing but magics against as many zeros: `magics [MIB [FORMAT...]]`.
 //!
 //! The bound on work says that the ratio stays below 3 whatever the magics are.
 
@@ -25,7 +25,11 @@ fn main() {
     let noise =
         |n: usize| (0..n as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
     let mut all = Vec::new();
+    let only: Vec<_> = std::env::args().skip(2).collect();
     for format in formats::all() {
+        if !only.is_empty() && !only.iter().any(|o| o == format.about().id) {
+            continue;
+        }
         for magic in format.magics().iter().filter(|m| m.anywhere) {
             all.extend_from_slice(magic.bytes);
             let one: Vec<u8> = magic.bytes.iter().copied().cycle().take(size).collect();

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Instant,
@@ -36,8 +36,8 @@ impl From<Exhausted> for Problem {
     }
 }
 
-/// What one probe, one open or one load may use: work, output, entries, time, and the keys it was given. A budget belongs to one
-/// artifact, so that what it cuts off does not depend on other threads.
+/// What one probe, one open or one load may use: work, output, entries, time, and the keys it was given. A budget
+/// belongs to one artifact, so that what it cuts off does not depend on other threads.
 #[derive(Debug)]
 pub struct Budget {
     output: AtomicU64,
@@ -47,6 +47,16 @@ pub struct Budget {
     /// Whether output was ever refused.
     output_refused: AtomicBool,
     keys: Arc<Keyring>,
+    searches: Mutex<Vec<Search>>,
+}
+
+/// A search that was made: between `from` and `found` (or the end) the bytes do not occur. Addresses in memory.
+#[derive(Debug, Clone, Copy)]
+struct Search {
+    end: usize,
+    needle: &'static [u8],
+    from: usize,
+    found: Option<usize>,
 }
 
 /// Payments below this are not worth a look at the clock each.
@@ -68,7 +78,41 @@ impl Budget {
             deadline,
             output_refused: AtomicBool::new(false),
             keys: Arc::default(),
+            searches: Mutex::default(),
         }
+    }
+
+    /// The first place of `needle` at or after `from` in `content`, which is the content this budget belongs to or
+    /// a tail of it. Remembered: probes that go forward through a content search each byte once, and pay for it once.
+    ///
+    /// # Errors
+    /// [`Exhausted::Work`] or [`Exhausted::Time`].
+    pub fn find(
+        &self,
+        content: &[u8],
+        needle: &'static [u8],
+        from: usize,
+    ) -> Result<Option<usize>, Exhausted> {
+        let start = content.as_ptr().addr();
+        let Some(rest) = content.get(from..) else { return Ok(None) };
+        let (begin, end) = (start.wrapping_add(from), start.wrapping_add(content.len()));
+        let mut searches = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = searches.iter().position(|s| s.end == end && s.needle == needle);
+        if let Some(s) = known.and_then(|at| searches.get(at))
+            && s.from <= begin
+            && s.found.is_none_or(|found| begin <= found)
+        {
+            return Ok(s.found.map(|found| found.wrapping_sub(start)));
+        }
+        let step = memchr::memmem::find(rest, needle);
+        self.work(step.unwrap_or(rest.len()) as u64)?;
+        let found = step.map(|step| begin.wrapping_add(step));
+        let search = Search { end, needle, from: begin, found };
+        match known.and_then(|at| searches.get_mut(at)) {
+            Some(old) => *old = search,
+            None => searches.push(search),
+        }
+        Ok(found.map(|found| found.wrapping_sub(start)))
     }
 
     /// With these keys for encrypted containers.
@@ -145,5 +189,31 @@ impl Budget {
             Some(deadline) if crossed && Instant::now() > deadline => Err(Exhausted::Time),
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_searched_once_whoever_asks() {
+        let mut content = vec![b'.'; 1000];
+        content.splice(600..603, *b"END");
+        let budget = Budget::new(0, 0, 2000, None);
+        for from in [0, 10, 400, 600] {
+            assert_eq!(budget.find(&content, b"END", from), Ok(Some(600)));
+            let tail = content.get(from..).unwrap_or_default();
+            assert_eq!(budget.find(tail, b"END", 0), Ok(600_usize.checked_sub(from)));
+        }
+        assert_eq!(budget.work_left(), 1400);
+        for from in [601, 700, 999, 1000] {
+            assert_eq!(budget.find(&content, b"END", from), Ok(None));
+        }
+        assert_eq!(budget.work_left(), 1001);
+        assert_eq!(budget.find(&content, b"..", 500), Ok(Some(500)));
+        assert_eq!(budget.find(&content, b"END", 1001), Ok(None));
+        assert_eq!(budget.find(&content, b"#", 0), Ok(None));
+        assert_eq!(budget.find(&content, b"+", 0), Err(Exhausted::Work));
     }
 }

@@ -74,7 +74,7 @@ struct Automaton {
 /// Refusals that a format has for nothing, and one more for each so many bytes. Random bytes hold a
 /// magic of two bytes once in 65,536.
 const REFUSALS: usize = 4096;
-const BYTES_PER_REFUSAL: usize = 8192;
+const BYTES_PER_REFUSAL: usize = 16_384;
 /// Claims kept for one content.
 const CLAIMS: usize = 1 << 16;
 /// Bytes decoded by probes that are kept for `open`.
@@ -237,9 +237,12 @@ struct Pass<'a> {
     /// End of the last claim of each format whose walker saw every byte of it: magics of the same format
     /// inside are its own.
     walked: Vec<usize>,
+    /// End of the furthest claim of each format.
+    claimed: Vec<usize>,
     probed: HashSet<(usize, usize)>,
     allowed: usize,
-    /// Work of probes that refused.
+    /// Work of probes that refused, or that read again what another claim of the format had read: everything else is
+    /// linear in the content.
     wasted: u64,
     allowed_waste: u64,
     kept: usize,
@@ -258,6 +261,7 @@ impl<'a> Pass<'a> {
             claims: Vec::new(),
             refused: vec![0; scanner.formats.len()],
             walked: vec![0; scanner.formats.len()],
+            claimed: vec![0; scanner.formats.len()],
             probed: HashSet::new(),
             allowed: REFUSALS.saturating_add(size / BYTES_PER_REFUSAL),
             wasted: 0,
@@ -290,10 +294,16 @@ impl<'a> Pass<'a> {
         let Ok(answer) = answer else {
             return self.problems.push(internal(reader).at(at as u64));
         };
+        let spent = before.saturating_sub(left(self.budget));
         match answer.map(|c| self.checked(reader, c)) {
-            Some(candidate) => self.claim(format, reader, candidate),
+            Some(candidate) => {
+                if self.again(format, &candidate) {
+                    self.waste(spent, at);
+                }
+                self.claim(format, reader, candidate);
+            }
             None => {
-                self.wasted = self.wasted.saturating_add(before.saturating_sub(left(self.budget)));
+                self.waste(spent, at);
                 if let Some(n) = self.refused.get_mut(format) {
                     *n = n.saturating_add(1);
                 }
@@ -306,10 +316,22 @@ impl<'a> Pass<'a> {
                         ),
                     ).at(at as u64));
                 }
-                if self.wasted > self.allowed_waste {
-                    self.stop("work on places that were refused", at);
-                }
             }
+        }
+    }
+
+    /// Whether a claim begins in an earlier one of the same format.
+    fn again(&mut self, format: usize, candidate: &Candidate) -> bool {
+        let Some(claimed) = self.claimed.get_mut(format) else { return false };
+        let again = candidate.start < *claimed;
+        *claimed = candidate.start.saturating_add(candidate.length).max(*claimed);
+        again
+    }
+
+    fn waste(&mut self, spent: u64, at: usize) {
+        self.wasted = self.wasted.saturating_add(spent);
+        if self.wasted > self.allowed_waste && !self.full {
+            self.stop("work on places that were refused or read before", at);
         }
     }
 

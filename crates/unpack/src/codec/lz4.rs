@@ -220,7 +220,8 @@ pub fn decode_legacy(input: &[u8], max: usize, budget: &Budget) -> Decoded {
         loop {
             // A new header may follow, as after concatenation.
             let len = match read::le32(input, ip) {
-                Some(LEGACY) => {
+                Some(LEGACY) if op > 0 => {
+                    budget.work(64)?;
                     ip = ip.saturating_add(4);
                     continue;
                 }

@@ -253,9 +253,7 @@ fn directory(
 fn find(data: &[u8], first: usize, keep: bool, budget: &Budget) -> Option<Directory> {
     let mut from = first;
     loop {
-        let step = memmem::find(data.get(from..)?, END)?;
-        budget.work(step as u64).ok()?;
-        let at = from.checked_add(step)?;
+        let at = budget.find(data, END, from).ok()??;
         from = at.checked_add(4)?;
         let Some(dir) = directory(data, first, at, false, budget) else { continue };
         // All entries lie between the start and the directory, and the first entry is at the start: the

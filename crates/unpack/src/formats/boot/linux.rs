@@ -37,11 +37,11 @@ pub static CONFIG: Reader = Reader {
     read: config,
 };
 
-fn config(data: &Bytes, _: &Budget) -> Option<Layout> {
+fn config(data: &Bytes, budget: &Budget) -> Option<Layout> {
     if data.get(..8)? != b"IKCFG_ST" {
         return None;
     }
-    let stream = kernel::config_stream(data, 0)?;
+    let stream = kernel::config_stream(data, 0, budget)?;
     let length = stream.len().checked_add(16)?;
     let mut layout = Layout::new(data, length as u64, Proof::LengthsConsistent);
     layout.structure(0, 8);

@@ -55,12 +55,12 @@ pub fn release(banner: &str) -> &str {
 
 /// The bytes of the gzip stream of an embedded configuration that begins (with its mark) at `at`.
 #[must_use]
-pub fn config_stream(data: &Bytes, at: usize) -> Option<Bytes> {
+pub fn config_stream(data: &Bytes, at: usize, budget: &Budget) -> Option<Bytes> {
     let body = at.checked_add(START.len())?;
-    let rest = data.get(body..).filter(|rest| rest.starts_with(&[0x1F, 0x8B, 8]))?;
+    data.get(body..).filter(|rest| rest.starts_with(&[0x1F, 0x8B, 8]))?;
     // A configuration is some 10 to 100 kB; the mark of its end must be near.
-    let len = memmem::find(rest.get(..rest.len().min(1 << 20))?, END)?;
-    Some(data.slice(body..body.checked_add(len)?))
+    let end = budget.find(data, END, body).ok()??;
+    (end.checked_sub(body)? <= 1 << 20).then(|| data.slice(body..end))
 }
 
 /// The entry `kernel-config`, decompressed when asked for.
@@ -175,7 +175,8 @@ pub fn open(data: &Bytes, budget: &Budget, sink: &mut Sink<'_>) {
     sink.attribute("version", release(&banner));
     sink.attribute("banner", banner);
     if budget.work(data.len() as u64).is_ok() {
-        let found = memmem::find_iter(&data[..], START).find_map(|at| config_stream(data, at));
+        let found =
+            memmem::find_iter(&data[..], START).find_map(|at| config_stream(data, at, budget));
         if let Some(stream) = found
             && sink.entry(config_entry(stream)).is_err()
         {

@@ -4,7 +4,6 @@
 //! Source: HP, Printer Job Language Technical Reference Manual.
 
 use bytes::Bytes;
-use memchr::memmem;
 use proofmark_model::Proof;
 
 use crate::{
@@ -30,12 +29,16 @@ pub static FORMAT: Reader = Reader {
 
 const MARK: &[u8] = b"\x1B%-12345X";
 
+/// Bytes of a line of commands.
+const LINE: usize = 4096;
+
 fn pjl(data: &Bytes, budget: &Budget) -> Option<Layout> {
     let mut at = MARK.len();
     let mut language = None;
     while data.get(at..)?.starts_with(b"@PJL") {
         let rest = data.get(at..)?;
-        let line = rest.get(..memchr::memchr(b'\n', rest)?.checked_add(1)?)?;
+        let window = rest.get(..rest.len().min(LINE))?;
+        let line = rest.get(..memchr::memchr(b'\n', window)?.checked_add(1)?)?;
         budget.work(line.len() as u64).ok()?;
         at = at.checked_add(line.len())?;
         let text = std::str::from_utf8(line).ok()?.trim();
@@ -47,8 +50,7 @@ fn pjl(data: &Bytes, budget: &Budget) -> Option<Layout> {
         }
     }
     let rest = data.get(at..)?;
-    let end = memmem::find(rest, MARK);
-    budget.work(end.unwrap_or(rest.len()) as u64).ok()?;
+    let end = budget.find(rest, MARK, 0).ok()?;
     let body = end.unwrap_or(rest.len());
     let total = at.checked_add(body)?.checked_add(if end.is_some() { MARK.len() } else { 0 })?;
     let proof = if end.is_some() { Proof::LengthsConsistent } else { Proof::MagicOnly };

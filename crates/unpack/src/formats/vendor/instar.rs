@@ -73,10 +73,7 @@ fn hd(data: &Bytes, budget: &Budget) -> Option<Layout> {
     }
     let mut from = 0_usize;
     let end = loop {
-        let rest = data.get(from..)?;
-        let hit = memmem::find(rest, b"PK\x05\x09");
-        budget.work(hit.unwrap_or(rest.len()) as u64).ok()?;
-        let at = from.checked_add(hit?)?;
+        let at = budget.find(data, b"PK\x05\x09", from).ok()??;
         let (size, start) =
             (read::le32(data, at.checked_add(12)?)?, read::le32(data, at.checked_add(16)?)?);
         let comment = usize::from(read::le16(data, at.checked_add(20)?)?);
