@@ -11,6 +11,7 @@ mod identification;
 mod kbuild;
 mod licences;
 mod matching;
+mod network;
 mod peers;
 mod quality;
 mod schema;
@@ -56,7 +57,7 @@ const CHORES: &[Chore] = &[
     ),
     (
         "quality",
-        "measure on labelled truth: identification [--offline] | matching [--verbose]",
+        "measure on labelled truth: identification [--offline] | matching [--verbose] | network [--highs]",
         quality::run,
     ),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::{Outcome, identification, matching, root};
+use crate::{Outcome, identification, matching, network, root};
 
 /// `quality WHAT`.
 pub fn run(arguments: &[String]) -> Outcome {
@@ -11,7 +11,8 @@ pub fn run(arguments: &[String]) -> Outcome {
     match arguments.first().map(String::as_str) {
         Some("identification") => identification::run(rest),
         Some("matching") => matching::run(rest),
-        _ => Err("say what to measure: identification, matching".into()),
+        Some("network") => network::run(rest),
+        _ => Err("say what to measure: identification, matching, network".into()),
     }
 }
 

@@ -28,7 +28,6 @@ const EDGES: &[(&str, &[&str])] = &[
     ("proofmark-components", &["proofmark-model"]),
     ("proofmark-report", &["proofmark-model"]),
     ("proofmark-network", &["proofmark-model"]),
-    ("proofmark-network-highs", &["proofmark-model", "proofmark-network"]),
     ("proofmark-fuzz", &["proofmark-model", "proofmark-unpack", "proofmark-inspect"]),
     (
         "proofmark",

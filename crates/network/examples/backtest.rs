@@ -98,7 +98,7 @@ fn main() -> Result<(), Error> {
         let run = |credit: bool| {
             let setup = Setup {
                 periods: c.years as usize,
-                crews: c.sites as f64 / 20.0,
+                crews: Some(c.sites as f64 / 20.0),
                 refresh_credit: credit,
                 core_first: false,
                 ..Setup::default()

@@ -1,12 +1,15 @@
 //! Measures the planner: `cargo run --release -p proofmark-network --example bench -- SITES cap|full
-//! [ROUNDS MOVES STEPS SEED]`, or the metrics of exposure: `... -- SITES exposure` (six devices a site).
+//! [ROUNDS MOVES STEPS SEED GAP]`, with an exact solver behind it if `PROOFMARK_HIGHS` names one
+//! (`SECONDS` says how long it may take), or the metrics of exposure: `... -- SITES exposure` (six devices a site).
 #![allow(clippy::print_stdout)]
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use proofmark_model::Verdict;
 use proofmark_network::evidence::Evidence;
 use proofmark_network::exposure::{Options as Measured, Weight, measure};
+use proofmark_network::plan::solver::{Process, Solver};
 use proofmark_network::plan::{Options, sample, solve};
 use proofmark_network::{Go, Progress};
 
@@ -27,6 +30,10 @@ fn main() {
         rounds: number(2, u64::from(d.rounds)) as u32,
         moves: number(3, d.moves),
         bound_steps: number(4, d.bound_steps),
+        gap: args.get(6).and_then(|a| a.parse().ok()).unwrap_or(d.gap),
+        backend: std::env::var_os("PROOFMARK_HIGHS")
+            .map(|p| Arc::new(Process { program: p.into() }) as Arc<dyn Solver>),
+        backend_seconds: std::env::var("SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(60.0),
         ..d
     };
     let p = sample::network(sites, policy, number(5, 1));

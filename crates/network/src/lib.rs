@@ -30,6 +30,9 @@ pub mod tables;
 pub mod watch;
 pub mod workbook;
 
+#[cfg(test)]
+extern crate self as proofmark_network;
+
 pub use error::Error;
 pub use watch::{Go, Progress, Silent, Watch};
 

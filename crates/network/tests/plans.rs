@@ -33,7 +33,7 @@ const BAN: &str = "[[rule]]\nid='out'\ntype='remove'\nby='T0+3y'";
 #[test]
 fn weeks_keep_neighbours_apart_and_the_check_sees_when_they_do_not() {
     let (_d, w) = world(&["North"]);
-    let setup = Setup { crews: 4.0, ..Setup::default() };
+    let setup = Setup { crews: Some(4.0), ..Setup::default() };
     let p = make(&w, &policy(BAN), &setup);
     let d = &p.document;
     assert_eq!(d.schedule_broken, 0, "{:?}", d.schedule);
@@ -59,7 +59,7 @@ fn a_site_is_visited_only_when_it_can_be_reached() {
     for s in &mut w.loaded.inventory.sites {
         s.access = 1 << 6;
     }
-    let setup = Setup { crews: 40.0, periods: 6, months: 6, ..Setup::default() };
+    let setup = Setup { crews: Some(40.0), periods: 6, months: 6, ..Setup::default() };
     let p = make(&w, &policy(BAN), &setup);
     let visits: Vec<_> = p.document.jobs.iter().filter(|j| j.crew_weeks > 0.0).collect();
     assert!(!visits.is_empty());
@@ -80,7 +80,7 @@ fn a_site_is_visited_only_when_it_can_be_reached() {
 #[test]
 fn promises_are_kept_when_changing_them_costs_enough() {
     let (_d, mut w) = world(&["North"]);
-    let setup = Setup { crews: 0.06, months: 12, ..Setup::default() };
+    let setup = Setup { crews: Some(0.06), months: 12, ..Setup::default() };
     let ban = policy("[[rule]]\nid='out'\ntype='remove'\nby='T0+5y'");
     let first = make(&w, &ban, &setup);
     assert!(first.document.conflict.is_none(), "{:?}", first.document.conflict_words);
@@ -94,7 +94,7 @@ fn promises_are_kept_when_changing_them_costs_enough() {
     assert_eq!(count, done.map(|j| j.to.len()).sum::<usize>());
     assert!(count > 0);
     let ban = policy("[[rule]]\nid='out'\ntype='remove'\nby='2030-01-01'");
-    let setup = Setup { periods: 3, crews: 4.0, ..setup };
+    let setup = Setup { periods: 3, crews: Some(4.0), ..setup };
     let again = |price: f64| {
         let origin = Origin { promised: Some((former.clone(), price)), ..Origin::default() };
         commands::plan(&w, &ban, &setup, &quick(), &origin, &Silent).unwrap().document
@@ -253,14 +253,15 @@ fn a_border_that_a_plan_makes_is_charged() {
 #[test]
 fn a_way_out_of_a_conflict_is_priced() {
     let (_d, w) = world(&["North"]);
-    let setup = Setup { crews: 0.002, budget: vec![1e9], ..Setup::default() };
+    let setup = Setup { crews: Some(0.002), budget: vec![1e9], ..Setup::default() };
     let p = make(&w, &commands::archetypes().unwrap()[0], &setup);
     let d = &p.document;
     let out: BTreeMap<&str, Option<f64>> =
         d.ways_out.iter().map(|w| (w.without.as_str(), w.cost)).collect();
     assert_eq!(out.keys().copied().collect::<Vec<_>>(), ["crews", "dates of removal"]);
     // Without the limit on crews: what the plan costs with crews enough.
-    let rich = make(&w, &commands::archetypes().unwrap()[0], &Setup { crews: 400.0, ..setup });
+    let rich =
+        make(&w, &commands::archetypes().unwrap()[0], &Setup { crews: Some(400.0), ..setup });
     assert!((out["crews"].unwrap() / rich.document.cost - 1.0).abs() < 1e-3, "{out:?}");
     assert!(out["dates of removal"].is_some());
     let least = d.conflict_words.iter().find(|w| w.starts_with("least that has to give: "));

@@ -69,7 +69,7 @@ fn every_policy_has_a_breach_and_a_clean_network() {
 #[test]
 fn a_plan_keeps_its_policy_at_every_date() {
     let (_d, w) = world(&["North"]);
-    let setup = Setup { crews: 4.0, ..Setup::default() };
+    let setup = Setup { crews: Some(4.0), ..Setup::default() };
     let options = Options { rounds: 2, bound_steps: 120, moves: 500, ..plan::Options::default() };
     let all = commands::scenarios(&w, &commands::archetypes().unwrap(), &setup, &options, &Silent)
         .unwrap();
@@ -113,7 +113,7 @@ fn a_plan_keeps_its_policy_at_every_date() {
 fn contradictions_are_explained() {
     let (_d, w) = world(&["North"]);
     // Crews for a tenth of the work.
-    let setup = Setup { crews: 0.002, ..Setup::default() };
+    let setup = Setup { crews: Some(0.002), ..Setup::default() };
     let options = Options { rounds: 1, bound_steps: 120, moves: 300, ..plan::Options::default() };
     let ban = &commands::archetypes().unwrap()[0];
     let p = commands::plan(&w, ban, &setup, &options, &Origin::default(), &Silent).unwrap();
@@ -135,7 +135,7 @@ fn wrong_parameters_are_named() {
         matches!(&e, Error::Rule { .. }) && e.to_string().contains("before the plan starts"),
         "{e}"
     );
-    let late = Setup { past: Past::AtOnce, crews: 50.0, ..Setup::default() };
+    let late = Setup { past: Past::AtOnce, crews: Some(50.0), ..Setup::default() };
     assert!(
         commands::plan(
             &w,
@@ -151,7 +151,7 @@ fn wrong_parameters_are_named() {
         Setup { periods: 0, ..Setup::default() },
         Setup { budget: vec![-1.0], ..Setup::default() },
         Setup { budget: vec![1.0, 2.0], ..Setup::default() },
-        Setup { crews: f64::NAN, ..Setup::default() },
+        Setup { crews: Some(f64::NAN), ..Setup::default() },
     ] {
         assert!(
             commands::plan(
@@ -201,4 +201,13 @@ fn threads_do_not_change_the_plan() {
     let (a, b) = (with(1), with(3));
     assert_eq!(a.plan, b.plan);
     assert_eq!(a.bound.to_bits(), b.bound.to_bits());
+}
+
+#[test]
+fn a_core_group_inside_a_cluster_would_be_cyclic() {
+    let mut p = plan::sample::network(120, plan::sample::Policy::Full, 1);
+    let inside = p.jobs.iter().position(|j| j.cluster != plan::instance::NONE).unwrap();
+    p.groups[0].push(inside as u32);
+    let e = plan::solve(&p, &Options::default(), &Silent).unwrap_err().to_string();
+    assert!(e.contains("core group 0") && e.contains("cyclic"), "{e}");
 }

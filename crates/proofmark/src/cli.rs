@@ -395,6 +395,13 @@ pub struct NetworkSource {
     pub token_file: Option<PathBuf>,
 }
 
+/// An exact solver in a process of its own.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum NetworkBackend {
+    /// HiGHS.
+    Highs,
+}
+
 /// Which figure of each cost item is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum NetworkLevel {
@@ -468,7 +475,7 @@ pub struct NetworkPlan {
     /// Money left over in a period can be spent later.
     #[arg(long)]
     pub carry: bool,
-    /// Crews in the whole network; without it 80.
+    /// Crews in the whole network, working where the work is; without it one for every 125 sites.
     #[arg(long, value_name = "N")]
     pub crews: Option<f64>,
     /// Most minutes of outage per customer of a region and period.
@@ -498,6 +505,12 @@ pub struct NetworkPlan {
     /// Stops after so many seconds with the best plan so far.
     #[arg(long, value_name = "SECONDS")]
     pub max_time: Option<u64>,
+    /// Exact solver that tightens plan and bound after the search; HiGHS is built by `./run highs`.
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub backend: Option<NetworkBackend>,
+    /// Seconds that it may take for each plan.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub backend_time: u64,
 }
 
 /// How much work may be done.

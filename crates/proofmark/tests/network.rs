@@ -32,6 +32,8 @@ fn operator(folder: &Path, sites: usize) {
 
 fn network(args: &[&str]) -> Command {
     let mut c = Command::new(env!("CARGO_BIN_EXE_proofmark"));
+    // No solver that happens to be installed.
+    c.env("PATH", "/nowhere").env_remove("PROOFMARK_HIGHS");
     c.arg("network").args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     c
 }
@@ -93,10 +95,14 @@ fn an_error_is_one_sentence_and_leaves_nothing() {
     let inventory = dir.path().to_str().unwrap();
     let policy = dir.path().join("p.toml");
     std::fs::write(&policy, "id='p'\nrevision=1\ntitle='t'\n[[rule]]\nid='cap'\ntype='share_cap'\ncap=1.4\nunits=['sites']").unwrap();
+    let units = dir.path().join("u.toml");
+    std::fs::write(&units, "id='u'\nrevision=1\ntitle='t'\n[[rule]]\nid='cap'\ntype='share_cap'\ncap=0.4\nunits=['bananas']").unwrap();
     let costs = dir.path().join("c.toml");
     std::fs::write(&costs, "[[item]]\nid='ran.baseband'\nunit='u'\nlow=-1.0\ntypical=1.0\nhigh=2.0\nconfidence='assumption'").unwrap();
     let out = dir.path().join("out");
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 8] = [
+        (&["--policy", units.to_str().unwrap()], "unknown unit \"bananas\""),
+        (&["--policy", "archetype.full-ban", "--backend", "highs"], "`./run highs` builds it"),
         (&["--policy", policy.to_str().unwrap()], "rule cap: cap must be 0 to 1"),
         (
             &["--policy", "archetype.full-ban", "--costs", costs.to_str().unwrap()],
@@ -115,6 +121,16 @@ fn an_error_is_one_sentence_and_leaves_nothing() {
         assert!(!o.status.success() && said.contains(want), "{more:?}: {said}");
         assert!(!out.exists(), "{more:?} left files");
     }
+    // An island is named; it stops nothing.
+    let links = dir.path().join("links.csv");
+    let text = std::fs::read_to_string(&links).unwrap().replace("s7,core\ns8,core\n", "s7,s8\n");
+    std::fs::write(&links, text).unwrap();
+    let o = run(&["check", inventory]);
+    let said = String::from_utf8_lossy(&o.stdout).into_owned();
+    assert!(
+        o.status.success() && said.contains("s7\\\" has links, but no way to a core site"),
+        "{said}"
+    );
     let o = run(&["check", "http://127.0.0.1:9"]);
     assert!(String::from_utf8_lossy(&o.stderr).contains("no answer"));
 }

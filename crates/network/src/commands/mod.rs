@@ -188,7 +188,8 @@ pub struct Checked {
 /// # Errors
 /// The inventory cannot be read at all.
 pub fn check(path: &Path, options: &inventory::Options) -> Result<Checked, Error> {
-    let l = inventory::load(path, options)?;
+    let mut l = inventory::load(path, options)?;
+    islands(&mut l);
     let i = &l.inventory;
     let devices = |f: fn(&inventory::Device) -> bool| i.devices.iter().filter(|d| f(d)).count();
     let sites = |f: fn(&inventory::Site) -> bool| i.sites.iter().filter(|s| f(s)).count();
@@ -210,6 +211,21 @@ pub fn check(path: &Path, options: &inventory::Options) -> Result<Checked, Error
         dropped: (l.problems.dropped, l.problems.rows_lost),
         problems: l.problems.list,
     })
+}
+
+/// Notes sites that have links, none of which leads to a core site.
+fn islands(l: &mut Loaded) {
+    let i = &l.inventory;
+    let roots = exposure::core_sites(i);
+    let reached = exposure::graph::Graph::new(i, roots).reach(&vec![false; i.sites.len()]);
+    let mut linked = vec![false; i.sites.len()];
+    for k in &i.links {
+        (linked[k.a as usize], linked[k.b as usize]) = (true, true);
+    }
+    for s in (0..i.sites.len()).filter(|s| linked[*s] && !reached[*s]) {
+        let what = format!("site {:?} has links, but no way to a core site", i.sites[s].name);
+        l.problems.add("", 0, "site", inventory::Gravity::Warning, what);
+    }
 }
 
 /// Measures exposure.

@@ -17,7 +17,7 @@ use crate::plan::{self, Solution, conflict, solve};
 use crate::policy::{Bound, Policy};
 use crate::scenario::sensitivity::{self, Bar, tornado};
 use crate::scenario::{Adds, Column, Point, adds, frontier as walk};
-use crate::{Error, Watch, report, tables};
+use crate::{Error, Progress, Watch, report, tables};
 
 /// What a plan starts from.
 #[derive(Debug, Clone, Default)]
@@ -131,7 +131,13 @@ pub fn plan(
     if !solution.account.violations.is_empty() {
         let c = conflict::explain(&program.instance, &solution, watch)?;
         // Only orders of magnitude are asked for here.
-        let quick = plan::Options { rounds: 1, moves: options.moves / 4, start: None, ..options };
+        let quick = plan::Options {
+            rounds: 1,
+            moves: options.moves / 4,
+            start: None,
+            backend: None,
+            ..options
+        };
         if !solution.stopped {
             extra.ways_out = conflict::ways_out(&program.instance, &c.limits, &quick, watch)?;
         }
@@ -226,7 +232,12 @@ pub fn scenarios(
 ) -> Result<Compared, Error> {
     let plans: Vec<Planned> = policies
         .iter()
-        .map(|p| plan(world, p, setup, options, &Origin::default(), watch))
+        .map(|p| {
+            let named = |x: &Progress<'_>| {
+                watch.tell(&Progress { stage: &format!("{}: {}", p.id, x.stage), ..*x })
+            };
+            plan(world, p, setup, options, &Origin::default(), &named)
+        })
         .collect::<Result<_, _>>()?;
     let columns: Vec<Column> =
         plans.iter().map(|p| Column::new(&p.program, world.inventory(), &p.document)).collect();

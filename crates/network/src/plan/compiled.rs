@@ -1,6 +1,7 @@
 //! The instance in the layout that the solver runs over.
 
 use super::instance::{Instance, NONE};
+use super::ties::Ties;
 use crate::Error;
 use crate::inventory::Groups;
 
@@ -36,6 +37,8 @@ pub(crate) struct Compiled<'a> {
     pub ready: Vec<Vec<f64>>,
     /// Core groups each job belongs to.
     pub in_groups: Vec<Vec<u32>>,
+    /// Borders between clusters.
+    pub ties: Ties,
 }
 
 impl<'a> Compiled<'a> {
@@ -137,7 +140,10 @@ impl<'a> Compiled<'a> {
                 in_groups[*j as usize].push(g);
             }
         }
+        let targets: Vec<Vec<u32>> = targets;
+        let ties = Ties::new(p, &members, &targets);
         Ok(Self {
+            ties,
             t,
             cost: p.choices.iter().flat_map(|c| c.cost.iter().copied()).collect(),
             weight,
@@ -241,11 +247,17 @@ pub(crate) struct Prices {
     before: Vec<f64>,
     /// For each set: price of being in it in all periods.
     always: Vec<f64>,
+    /// What it costs a cluster to end with each platform; see [`super::ties`].
+    pub ends: Vec<f64>,
 }
 
 impl Prices {
-    pub fn new(m: &Compiled<'_>, of: Vec<f64>) -> Self {
-        let mut out = Self { of, money: vec![0.0; m.t], before: Vec::new(), always: Vec::new() };
+    /// From the price of every resource, with or without those of borders behind.
+    pub fn new(m: &Compiled<'_>, mut of: Vec<f64>) -> Self {
+        let ends = m.ties.ends(of.get(m.limit.len()..).unwrap_or_default());
+        of.truncate(m.limit.len());
+        let mut out =
+            Self { of, money: vec![0.0; m.t], before: Vec::new(), always: Vec::new(), ends };
         out.refresh(m);
         out
     }

@@ -2,7 +2,7 @@
 //!
 //! Stages, each usable alone: [`check`] adds a plan up and says what it violates; `bound` proves a
 //! lower bound and finds prices; `search` constructs and improves plans with these prices; `exact`
-//! proves small networks to the end. [`solve`] runs them in turn. Effort is counted in steps,
+//! proves small networks to the end; `tighten` uses an exact [`solver`] where one is given. [`solve`] runs them in turn. Effort is counted in steps,
 //! never in time, so equal input, seed and effort give equal plans on any machine and with any
 //! number of threads; a caller that has a clock stops the run through [`Watch`].
 
@@ -13,11 +13,18 @@ mod compiled;
 pub mod conflict;
 pub mod document;
 mod exact;
+mod fixing;
 pub mod former;
+mod formulate;
 pub mod instance;
 pub mod sample;
 pub mod schedule;
 mod search;
+pub mod solver;
+mod ties;
+mod tighten;
+
+use std::sync::Arc;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -48,6 +55,10 @@ pub struct Options {
     pub nodes: u64,
     /// A plan to start from: a former plan, or the state reached by an interrupted run.
     pub start: Option<Vec<Decision>>,
+    /// An exact solver that tightens plan and bound after the search.
+    pub backend: Option<Arc<dyn solver::Solver>>,
+    /// Seconds that it may take.
+    pub backend_seconds: f64,
 }
 
 impl Default for Options {
@@ -61,6 +72,8 @@ impl Default for Options {
             chains: 2,
             nodes: 200_000,
             start: None,
+            backend: None,
+            backend_seconds: 60.0,
         }
     }
 }
@@ -135,6 +148,7 @@ pub fn solve(p: &Instance, options: &Options, watch: &dyn Watch) -> Result<Solut
         stopped: false,
     };
     run.all();
+    run.tighten()?;
     run.solution()
 }
 

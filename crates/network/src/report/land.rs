@@ -1,6 +1,6 @@
 //! The shaded land of a map: outlines of where people are served, from the positions of sites.
 //!
-//! No outline of a country comes with the product. Sites are counted on a grid, the counts are
+//! Sites are counted on a grid, the counts are
 //! smoothed, and lines of equal density are drawn around them (marching squares), so coasts and
 //! deserts show as what they are: places without sites.
 

@@ -81,6 +81,9 @@ pub fn map(o: &mut String, world: &World, p: &Planned) {
     );
     let spots: Vec<(f64, f64)> = known.iter().map(|p| xy(*p)).collect();
     super::land::draw(o, &spots, (w, h));
+    // What lies on the margins is drawn as well, for those who move the map.
+    let (dx, dy) = ((margin + 200.0) / scale / squeeze, (margin + 200.0) / scale);
+    super::outlines::draw(o, [west - dx, south - dy, east + dx, north + dy], &xy);
     let dot = if known.len() > 20_000 {
         2.0
     } else if known.len() > 3000 {
@@ -138,7 +141,7 @@ pub fn map(o: &mut String, world: &World, p: &Planned) {
         y = h - margin,
         len = km / 111.2 * scale,
     );
-    o.push_str("</svg><div class=key><span><i style=\"background:var(--bad)\"></i>has a failing unit</span><span><i style=\"background:var(--ok)\"></i>replaced or updated by then</span><span><i style=\"background:var(--soft)\"></i>no failing unit</span><span><i style=\"background:var(--maybe)\"></i>unknown</span><span><i style=\"border:1px solid var(--hi)\"></i>protected place</span></div><figcaption>Wheel or pinch to zoom, drag to move. The outlines follow the density of the operator's own sites: coasts and empty land show as places without any; they are no borders of a country.</figcaption></figure>");
+    o.push_str("</svg><div class=key><span><i style=\"background:var(--bad)\"></i>has a failing unit</span><span><i style=\"background:var(--ok)\"></i>replaced or updated by then</span><span><i style=\"background:var(--soft)\"></i>no failing unit</span><span><i style=\"background:var(--maybe)\"></i>unknown</span><span><i style=\"border:1px solid var(--hi)\"></i>protected place</span></div><figcaption>Wheel or pinch to zoom, drag to move. Shades follow the density of the operator's own sites. Coasts and borders: Natural Earth, 1:50 million, right to about five kilometres.</figcaption></figure>");
 }
 
 /// Names of the largest regions at the middle of their sites.

@@ -7,6 +7,7 @@
 mod chart;
 mod land;
 mod map;
+mod outlines;
 
 use std::fmt::Write;
 

@@ -116,7 +116,14 @@ pub fn frontier(
         let limit = loose + (tight * 1.01 - loose).min(0.0) * share;
         let mut p = base.clone();
         p.rows.push(row(limit));
-        let s = solve(&p, &Options { start: Some(start.clone()), ..options.clone() }, watch)?;
+        let from = |plan: &[Decision]| {
+            solve(&p, &Options { start: Some(plan.to_vec()), ..options.clone() }, watch)
+        };
+        let mut s = from(&start)?;
+        if !s.account.violations.is_empty() && !s.stopped {
+            // Too tight to be reached from the looser plan: from the tight end.
+            s = from(&low.plan)?;
+        }
         if !s.account.violations.is_empty() {
             continue;
         }

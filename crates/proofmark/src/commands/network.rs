@@ -3,11 +3,12 @@
 //! Thin: everything is computed by `proofmark-network`; here are arguments, progress and interruption.
 
 use std::{
+    env,
     io::{self, IsTerminal as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
@@ -24,13 +25,14 @@ use proofmark_network::{
         Options,
         build::{Past, Setup},
         former::Former,
+        solver::{Process, Solver},
     },
     policy::{Binding, Policy},
 };
 use serde::Serialize;
 
 use crate::{
-    cli::{Network, NetworkFrom, NetworkPlan, NetworkSource, NetworkWorld},
+    cli::{Network, NetworkBackend, NetworkFrom, NetworkPlan, NetworkSource, NetworkWorld},
     commands,
     failure::{Code, Failure},
 };
@@ -57,7 +59,7 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
             let eye = Eye::new(plan.max_time);
             let (mut world, setup) = prepare(world, plan)?;
             let origin = origin(from, &mut world)?;
-            let done = network::plan(&world, &policy, &setup, &options(plan), &origin, &eye);
+            let done = network::plan(&world, &policy, &setup, &options(plan)?, &origin, &eye);
             eye.clear();
             let planned = done.map_err(wrong)?;
             save(out, &network::plan_files(&world, &planned).map_err(wrong)?)?;
@@ -76,7 +78,7 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
             let policy = one(policy)?;
             let eye = Eye::new(plan.max_time);
             let (world, setup) = prepare(world, plan)?;
-            let done = network::frontier(&world, &policy, &setup, *points, &options(plan), &eye);
+            let done = network::frontier(&world, &policy, &setup, *points, &options(plan)?, &eye);
             eye.clear();
             give(out.as_deref(), "frontier.json", &done.map_err(wrong)?)
         }
@@ -84,7 +86,7 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
             let policies = policies(names)?;
             let eye = Eye::new(plan.max_time);
             let (world, setup) = prepare(world, plan)?;
-            let done = network::scenarios(&world, &policies, &setup, &options(plan), &eye);
+            let done = network::scenarios(&world, &policies, &setup, &options(plan)?, &eye);
             eye.clear();
             let compared = done.map_err(wrong)?;
             save(out, &network::scenario_files(&world, &compared).map_err(wrong)?)?;
@@ -98,9 +100,9 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
             let (first, second) = (one(first)?, second.first().map(|s| one(s)).transpose()?);
             let eye = Eye::new(plan.max_time);
             let (world, setup) = prepare(world, plan)?;
-            let make = |p: &Policy| {
-                network::plan(&world, p, &setup, &options(plan), &Origin::default(), &eye)
-            };
+            let options = options(plan)?;
+            let make =
+                |p: &Policy| network::plan(&world, p, &setup, &options, &Origin::default(), &eye);
             let a = make(&first).map_err(wrong)?;
             let b = second.as_ref().map(&make).transpose().map_err(wrong)?;
             eye.clear();
@@ -120,7 +122,7 @@ pub fn run(command: &Network) -> Result<ExitCode, Failure> {
                 level: Level::Typical,
             };
             let eye = Eye::new(plan.max_time);
-            let done = network::demo(&input, &setup(plan)?, &options(plan), &eye);
+            let done = network::demo(&input, &setup(plan)?, &options(plan)?, &eye);
             eye.clear();
             save(out, &done.map_err(wrong)?)?;
             Ok(ExitCode::SUCCESS)
@@ -261,7 +263,7 @@ fn setup(args: &NetworkPlan) -> Result<Setup, Failure> {
         months: args.months.unwrap_or(base.months),
         budget: if args.budget.is_empty() { base.budget } else { args.budget.clone() },
         carry: args.carry || base.carry,
-        crews: args.crews.unwrap_or(base.crews),
+        crews: args.crews.or(base.crews),
         outage_ceiling: args.outage_ceiling.or(base.outage_ceiling),
         targets: if args.target.is_empty() { base.targets } else { args.target.clone() },
         refresh_credit: base.refresh_credit && !args.no_refresh_credit,
@@ -272,8 +274,26 @@ fn setup(args: &NetworkPlan) -> Result<Setup, Failure> {
     })
 }
 
-fn options(args: &NetworkPlan) -> Options {
-    Options { seed: args.seed, gap: args.gap, ..Options::default() }
+fn options(args: &NetworkPlan) -> Result<Options, Failure> {
+    let backend: Option<Arc<dyn Solver>> = match args.backend {
+        Some(NetworkBackend::Highs) => Some(Arc::new(Process { program: highs()? })),
+        None => None,
+    };
+    let backend_seconds = args.backend_time as f64;
+    Ok(Options { seed: args.seed, gap: args.gap, backend, backend_seconds, ..Options::default() })
+}
+
+/// The command that `./run highs` builds: beside this program or on the path; `PROOFMARK_HIGHS` names it outright.
+fn highs() -> Result<PathBuf, Failure> {
+    const NAME: &str = "proofmark-highs";
+    let named = env::var_os("PROOFMARK_HIGHS").map(PathBuf::from);
+    let beside = env::current_exe().ok().and_then(|p| Some(p.parent()?.join(NAME)));
+    let paths = env::var_os("PATH").unwrap_or_default();
+    let on_path = env::split_paths(&paths).map(|p| p.join(NAME));
+    named.into_iter().chain(beside).chain(on_path).find(|p| p.is_file()).ok_or_else(|| {
+        let message = "--backend highs: proofmark-highs was not found beside this program or on the path; `./run highs` builds it, or set PROOFMARK_HIGHS to where it is";
+        Failure::new(Code::Argument, message)
+    })
 }
 
 /// Writes JSON into a folder, or prints it.
@@ -301,7 +321,12 @@ struct Eye {
     bar: ProgressBar,
     stop: Arc<AtomicBool>,
     end: Option<Instant>,
+    /// When the last line was written where there is no terminal.
+    said: Mutex<Instant>,
 }
+
+/// Time between two lines of progress where there is no terminal.
+const LINES: Duration = Duration::from_secs(10);
 
 impl Eye {
     fn new(seconds: Option<u64>) -> Self {
@@ -314,7 +339,7 @@ impl Eye {
         let style = ProgressStyle::with_template("{bar:30} {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         let end = seconds.map(|s| Instant::now() + Duration::from_secs(s));
-        Self { bar, stop, end }
+        Self { bar, stop, end, said: Mutex::new(Instant::now()) }
     }
 
     fn clear(&self) {
@@ -330,7 +355,15 @@ impl Watch for Eye {
             |name: &str, v: Option<f64>| v.map(|v| format!(", {name} {v:.0}")).unwrap_or_default();
         let gap = p.gap().map(|g| format!(", gap {:.2} %", 100.0 * g)).unwrap_or_default();
         let (best, bound) = (part("best", p.incumbent), part("bound", p.bound));
-        self.bar.set_message(format!("{}{best}{bound}{gap}", p.stage));
+        let message = format!("{}{best}{bound}{gap}", p.stage);
+        if self.bar.is_hidden()
+            && let Ok(mut said) = self.said.lock()
+            && said.elapsed() > LINES
+        {
+            *said = Instant::now();
+            eprintln!("{message}");
+        }
+        self.bar.set_message(message);
         let late = self.end.is_some_and(|e| Instant::now() > e);
         if late || self.stop.load(Ordering::SeqCst) { Go::Stop } else { Go::On }
     }

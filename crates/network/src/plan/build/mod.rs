@@ -25,6 +25,12 @@ use crate::policy::{Bound, comply::Change};
 
 pub use rows::Place;
 
+/// Sites for each crew where nothing else is said: between the crews that one operator of 3,000
+/// sites used for a replacement in a year (one for every 40 sites, `speed.network_sites_per_week` and
+/// `speed.crew_sites_per_week` of the cost items) and one of 18,000 sites in seven years (one for
+/// every 400).
+pub const SITES_PER_CREW: f64 = 125.0;
+
 /// What to do with a rule whose date lies before the start of the plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -48,8 +54,9 @@ pub struct Setup {
     pub budget: Vec<f64>,
     /// Whether money left over can be spent later.
     pub carry: bool,
-    /// Crews in the whole network, spread over regions by sites.
-    pub crews: f64,
+    /// Crews in the whole network; none: one for every [`SITES_PER_CREW`] sites. They work where
+    /// the work is: each region has its part of the crew-weeks that the policy can ask for.
+    pub crews: Option<f64>,
     /// Most outage minutes per customer of a region and period; none: no ceiling.
     pub outage_ceiling: Option<f64>,
     /// Most periods a cluster may be open.
@@ -78,7 +85,7 @@ impl Default for Setup {
             months: 12,
             budget: Vec::new(),
             carry: false,
-            crews: 80.0,
+            crews: None,
             outage_ceiling: None,
             max_open: 5,
             onboarding_months: 6,
@@ -104,7 +111,7 @@ impl Setup {
         if self.budget.iter().any(|x| x.is_nan() || *x < 0.0) {
             return bad("budget", "must not be negative");
         }
-        if self.crews.is_nan() || self.crews < 0.0 {
+        if self.crews.is_some_and(|x| x.is_nan() || x < 0.0) {
             return bad("crews", "must not be negative");
         }
         if self.outage_ceiling.is_some_and(|x| x.is_nan() || x < 0.0) {
@@ -405,11 +412,17 @@ impl Builder<'_> {
             [one] => vec![*one; t],
             many => many.to_vec(),
         };
-        let weeks = setup.crews * 52.0 * years;
         let sites: f64 = self.regions.sites.iter().sum();
-        for (own, customers) in self.regions.sites.iter().zip(&self.regions.customers) {
+        let weeks = setup.crews.unwrap_or(sites / SITES_PER_CREW) * 52.0 * years;
+        let mut work = vec![0.0; p.regions];
+        for (j, job) in p.jobs.iter().enumerate() {
+            let crews = p.choices_of(j).iter().map(|c| c.crew).filter(|c| *c > 0.0);
+            work[job.region as usize] += crews.min_by(f64::total_cmp).unwrap_or(0.0);
+        }
+        let all: f64 = work.iter().sum();
+        for (own, customers) in work.iter().zip(&self.regions.customers) {
             for _ in 0..t {
-                p.crews.push(weeks * own / sites.max(1.0));
+                p.crews.push(if all > 0.0 { weeks * own / all } else { 0.0 });
                 p.disruption.push(setup.outage_ceiling.map_or(f64::INFINITY, |m| m * customers));
             }
         }

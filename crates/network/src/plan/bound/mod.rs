@@ -5,13 +5,19 @@
 //! every job takes its best column on its own: exact, fixed charges included, so the bound is at
 //! least that of the linear relaxation. The dates of onboarding and of core groups are few: all
 //! combinations are tried, so they are exact as well (beyond [`MAX_COMBINATIONS`] they are relaxed,
-//! which keeps the bound valid). Prices are moved by the volume method (Barahona and Anbil 2000).
+//! which keeps the bound valid). A border between two clusters is split between them: see
+//! [`super::ties`].
 
 use rayon::prelude::*;
 
+mod climb;
+mod pattern;
+
 use super::compiled::{Compiled, KEEP, Prices};
 use super::instance::NONE;
-use crate::{Go, Progress, Watch};
+pub(crate) use pattern::Scratch;
+pub(super) use pattern::Table;
+use pattern::best_column;
 
 /// Most combinations of dates tried per independent part.
 pub const MAX_COMBINATIONS: usize = 4096;
@@ -26,10 +32,10 @@ pub(crate) enum Dim {
 
 /// Dates that have to be decided together, and what depends on them.
 #[derive(Debug)]
-struct Part {
-    dims: Vec<Dim>,
-    clusters: Vec<u32>,
-    free: Vec<u32>,
+pub(super) struct Part {
+    pub dims: Vec<Dim>,
+    pub clusters: Vec<u32>,
+    pub free: Vec<u32>,
     /// Too many combinations: each item decides for itself.
     relaxed: bool,
 }
@@ -39,6 +45,16 @@ struct Part {
 pub(crate) struct Dates {
     pub platform: Vec<u32>,
     pub group: Vec<u32>,
+}
+
+/// Costs of the pieces at given prices.
+#[derive(Debug)]
+pub(super) struct Survey {
+    pub tables: Vec<Table>,
+    /// The cheapest dates.
+    pub dates: Dates,
+    /// Combinations of dates of each part with their cost, cheapest first; none for relaxed parts.
+    pub parts: Vec<Vec<(f64, Vec<u32>)>>,
 }
 
 /// What a price vector gives.
@@ -59,106 +75,10 @@ pub(crate) struct Bound {
 }
 
 pub(crate) struct Lagrangian<'m, 'a> {
-    m: &'m Compiled<'a>,
-    parts: Vec<Part>,
+    pub(super) m: &'m Compiled<'a>,
+    pub(super) parts: Vec<Part>,
     /// Core groups whose dates are relaxed.
     loose: Vec<bool>,
-}
-
-/// Best pattern of a cluster for every target and first period.
-#[derive(Debug, Clone, Default)]
-struct Table {
-    /// Cost without opening.
-    closed: f64,
-    /// `[target * (t + 1) + s]`: (cost, mask) with all open periods >= s; s = t is closed.
-    best: Vec<(f64, u32)>,
-}
-
-/// Buffers of a thread.
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    pub rc: Vec<f64>,
-    pub base: Vec<f64>,
-    /// `[period * n + job]` for the current target.
-    pub column: Vec<f64>,
-    pub level: Vec<f64>,
-    /// Reduced costs of all jobs of the cluster, one after the other.
-    pub all: Vec<f64>,
-    pub at: Vec<u32>,
-}
-
-impl Scratch {
-    /// Reduced costs of all jobs of a cluster, and the best without opening.
-    /// With `dates`, a choice that needs no opening still waits for its platform.
-    pub fn cluster(&mut self, m: &Compiled<'_>, prices: &Prices, c: usize, dates: Option<&Dates>) {
-        self.base.clear();
-        self.all.clear();
-        self.at.clear();
-        for &j in m.members.of(c) {
-            let keep = prices.reduce(m, j as usize, &mut self.rc);
-            let mut best = keep;
-            for (i, choice) in m.p.choices_of(j as usize).iter().enumerate() {
-                if !choice.opens {
-                    let from = match dates {
-                        Some(d) if choice.platform != NONE => d.platform[choice.platform as usize],
-                        _ => 0,
-                    };
-                    let late = &self.rc[i * m.t + from as usize..(i + 1) * m.t];
-                    best = late.iter().copied().fold(best, f64::min);
-                }
-            }
-            self.base.push(best);
-            self.at.push(self.all.len() as u32);
-            self.all.extend_from_slice(&self.rc);
-        }
-    }
-
-    /// Fills `column` for a target.
-    pub fn target(&mut self, m: &Compiled<'_>, c: usize, target: u32) {
-        let n = self.base.len();
-        self.column.clear();
-        self.column.resize(n * m.t, f64::INFINITY);
-        for (k, &j) in m.members.of(c).iter().enumerate() {
-            for (i, choice) in m.p.choices_of(j as usize).iter().enumerate() {
-                if choice.opens && (choice.platform == target || choice.platform == NONE) {
-                    let rc = &self.all[self.at[k] as usize + i * m.t..][..m.t];
-                    for (s, r) in rc.iter().enumerate() {
-                        let slot = &mut self.column[s * n + k];
-                        *slot = slot.min(*r);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Calls `each(mask, cost)` for every pattern of the current target.
-    pub fn patterns(&mut self, m: &Compiled<'_>, c: usize, mut each: impl FnMut(u32, f64)) {
-        let n = self.base.len();
-        let cluster = &m.p.clusters[c];
-        self.level.resize(n * m.masks.len(), 0.0);
-        for (i, (&mask, &rest)) in m.masks.iter().zip(&m.rest).enumerate() {
-            if mask.count_ones() > cluster.max_open {
-                break;
-            }
-            let low = mask.trailing_zeros() as usize;
-            let column = &self.column[low * n..(low + 1) * n];
-            let (done, todo) = self.level.split_at_mut(i * n);
-            let from = if rest == NONE { &self.base[..] } else { &done[rest as usize * n..][..n] };
-            let mut sum = 0.0;
-            for ((to, f), c) in todo[..n].iter_mut().zip(from).zip(column) {
-                let v = if f < c { *f } else { *c };
-                *to = v;
-                sum += v;
-            }
-            let mut open = 0.0;
-            let mut bits = mask;
-            while bits != 0 {
-                open += cluster.open[bits.trailing_zeros() as usize];
-                bits &= bits - 1;
-            }
-            each(mask, sum + open);
-        }
-    }
 }
 
 impl<'m, 'a> Lagrangian<'m, 'a> {
@@ -271,7 +191,7 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
         Some(all)
     }
 
-    fn no_dates(&self) -> Dates {
+    pub(super) fn no_dates(&self) -> Dates {
         let p = self.m.p;
         Dates {
             platform: p
@@ -284,7 +204,7 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
     }
 
     /// Cost of a combination; infinite when it cannot be.
-    fn date_cost(&self, part: &Part, states: &[u32]) -> f64 {
+    pub(super) fn date_cost(&self, part: &Part, states: &[u32]) -> f64 {
         part.dims
             .iter()
             .zip(states)
@@ -301,16 +221,17 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
         let m = self.m;
         let t = m.t;
         scratch.cluster(m, prices, c as usize, None);
-        let closed: f64 = scratch.base.iter().sum();
+        let closed = scratch.base.iter().sum::<f64>() + m.ties.end(prices, c, None).0;
         let mut out =
             Table { closed, best: Vec::with_capacity(m.targets[c as usize].len() * (t + 1)) };
-        for &target in &m.targets[c as usize] {
+        for (k, &target) in m.targets[c as usize].iter().enumerate() {
             scratch.target(m, c as usize, target);
+            let end = m.ties.end(prices, c, Some(k)).0;
             let mut by_first = [(f64::INFINITY, 0u32); super::instance::MAX_PERIODS];
             scratch.patterns(m, c as usize, |mask, cost| {
                 let slot = &mut by_first[mask.trailing_zeros() as usize];
-                if cost < slot.0 {
-                    *slot = (cost, mask);
+                if cost + end < slot.0 {
+                    *slot = (cost + end, mask);
                 }
             });
             let from = out.best.len();
@@ -327,7 +248,7 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
     }
 
     /// Best (cost, target, mask) of a cluster under given dates.
-    fn choose(&self, c: u32, table: &Table, dates: &Dates) -> (f64, u32, u32) {
+    pub(super) fn choose(&self, c: u32, table: &Table, dates: &Dates) -> (f64, u32, u32) {
         let m = self.m;
         let group = m.p.clusters[c as usize].group;
         let core = if group == NONE { 0 } else { dates.group[group as usize] };
@@ -348,7 +269,7 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
         self.pick_free(j, keep, rc, dates)
     }
 
-    fn pick_free(&self, j: u32, keep: f64, rc: &[f64], dates: &Dates) -> (f64, u16) {
+    pub(super) fn pick_free(&self, j: u32, keep: f64, rc: &[f64], dates: &Dates) -> (f64, u16) {
         let t = self.m.t;
         // Finished before the earliest of its groups may begin.
         let end = self.m.in_groups[j as usize]
@@ -371,8 +292,8 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
         best
     }
 
-    /// Value and usage at given prices; with `many`, values of the best combinations of each part.
-    fn evaluate(&self, prices: &Prices, many: Option<&mut Vec<(f64, Dates)>>) -> Evaluation {
+    /// What every cluster and every combination of dates costs at given prices.
+    pub fn survey(&self, prices: &Prices) -> Survey {
         let m = self.m;
         let chunk = (m.p.clusters.len() / 64).max(4);
         let ids: Vec<u32> = (0..m.p.clusters.len() as u32).collect();
@@ -385,14 +306,12 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
             .collect::<Vec<_>>()
             .concat();
         let mut dates = self.no_dates();
-        let mut value = 0.0;
-        for (k, l) in m.limit.iter().enumerate() {
-            if prices.of[k] > 0.0 {
-                value -= prices.of[k] * l;
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            if part.relaxed {
+                parts.push(Vec::new());
+                continue;
             }
-        }
-        let mut alternatives: Vec<(f64, &Part, Vec<u32>)> = Vec::new();
-        for part in self.parts.iter().filter(|p| !p.relaxed) {
             let reduced: Vec<(u32, f64, Vec<f64>)> = part
                 .free
                 .iter()
@@ -426,16 +345,49 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
                     cost
                 })
                 .collect();
-            let mut order: Vec<usize> = (0..combos.len()).collect();
-            order.sort_by(|a, b| values[*a].total_cmp(&values[*b]).then(a.cmp(b)));
-            let best = order[0];
-            if many.is_some() {
-                for o in order.iter().skip(1).take(6).filter(|o| values[**o].is_finite()) {
-                    alternatives.push((values[*o] - values[best], part, combos[*o].clone()));
-                }
+            let mut list: Vec<(f64, Vec<u32>)> = values.into_iter().zip(combos).collect();
+            list.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(&b.1)));
+            set_dates(&mut dates, part, &list[0].1);
+            parts.push(list);
+        }
+        Survey { tables, dates, parts }
+    }
+
+    /// The bound at given prices.
+    pub fn value(&self, prices: &Prices, survey: &Survey) -> f64 {
+        let priced: f64 = prices
+            .of
+            .iter()
+            .zip(&self.m.limit)
+            .filter(|(p, _)| **p > 0.0)
+            .map(|(p, l)| p * l)
+            .sum();
+        let dates: f64 = self
+            .parts
+            .iter()
+            .zip(&survey.parts)
+            .filter_map(|(part, list)| Some(self.date_cost(part, &list.first()?.1)))
+            .sum();
+        dates - priced + self.usage(prices, &survey.tables, &survey.dates).0
+    }
+
+    /// Value and usage at given prices; with `many`, values of the best combinations of each part.
+    fn evaluate(&self, prices: &Prices, many: Option<&mut Vec<(f64, Dates)>>) -> Evaluation {
+        let m = self.m;
+        let Survey { tables, dates, parts } = self.survey(prices);
+        let mut value = 0.0;
+        for (k, l) in m.limit.iter().enumerate() {
+            if prices.of[k] > 0.0 {
+                value -= prices.of[k] * l;
             }
-            set_dates(&mut dates, part, &combos[best]);
-            value += self.date_cost(part, &combos[best]);
+        }
+        let mut alternatives: Vec<(f64, &Part, &[u32])> = Vec::new();
+        for (part, list) in self.parts.iter().zip(&parts) {
+            if let Some(((best, states), others)) = list.split_first() {
+                value += self.date_cost(part, states);
+                let near = others.iter().take(6).filter(|o| o.0.is_finite());
+                alternatives.extend(near.map(|o| (o.0 - best, part, &o.1[..])));
+            }
         }
         let (own, usage) = self.usage(prices, &tables, &dates);
         value += own;
@@ -444,7 +396,7 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
             alternatives.sort_by(|a, b| a.0.total_cmp(&b.0));
             for (loss, part, states) in alternatives {
                 let mut d = dates.clone();
-                set_dates(&mut d, part, &states);
+                set_dates(&mut d, part, states);
                 many.push((value + loss, d));
             }
         }
@@ -498,128 +450,18 @@ impl<'m, 'a> Lagrangian<'m, 'a> {
                 *a += b;
             }
         }
+        if !m.ties.terms.is_empty() {
+            let ends: Vec<u32> = (0..m.p.clusters.len() as u32)
+                .map(|c| {
+                    let target = self.choose(c, &tables[c as usize], dates).1;
+                    let k = m.targets[c as usize].iter().position(|v| *v == target);
+                    m.ties.end(prices, c, if target == NONE { None } else { k }).1
+                })
+                .collect();
+            usage.extend(m.ties.differences(&ends));
+        }
         (sum, usage)
     }
-
-    /// Moves prices for `steps` steps from `start`. `incumbent` is the cost of a known plan, which
-    /// sets the length of steps. `cap` limits normalised prices (soft rows).
-    pub fn climb(
-        &self,
-        start: Option<&[f64]>,
-        steps: u64,
-        incumbent: Option<f64>,
-        cap: f64,
-        enough: Option<f64>,
-        watch: &dyn Watch,
-    ) -> (Bound, Go) {
-        let m = self.m;
-        let n = m.limit.len();
-        let used: Vec<bool> = m.limit.iter().map(|l| l.is_finite()).collect();
-        let mut centre: Vec<f64> = match start {
-            Some(s) => (0..n).map(|k| s[k] * m.scale[k]).collect(),
-            None => vec![0.0; n],
-        };
-        let to_prices = |y: &[f64]| {
-            Prices::new(m, (0..n).map(|k| if used[k] { y[k] / m.scale[k] } else { 0.0 }).collect())
-        };
-        let gap_of = |usage: &[f64]| -> Vec<f64> {
-            (0..n)
-                .map(|k| if used[k] { (usage[k] - m.limit[k]) / m.scale[k] } else { 0.0 })
-                .collect()
-        };
-        let first = self.evaluate(&to_prices(&centre), None);
-        let mut best = first.value;
-        // Running average of solutions: an almost feasible point of the relaxation.
-        let mut mean = gap_of(&first.usage);
-        let (mut factor, mut alpha) = (0.1, 0.1);
-        let (mut bad, mut since) = (0, best);
-        let mut go = Go::On;
-        for step in 0..steps {
-            if step % 16 == 0 {
-                go = watch.tell(&Progress {
-                    stage: "bound",
-                    done: step,
-                    of: steps,
-                    incumbent,
-                    bound: Some(best),
-                });
-                if go == Go::Stop || enough.is_some_and(|e| best >= e) {
-                    break;
-                }
-            }
-            // Only a price that can move counts.
-            let norm: f64 = mean
-                .iter()
-                .zip(&centre)
-                .map(|(g, y)| if *y <= 0.0 && *g < 0.0 { 0.0 } else { g * g })
-                .sum();
-            if norm < 1e-14 {
-                break;
-            }
-            let target = match incumbent {
-                Some(u) if u > best => best + 1.05 * (u - best),
-                _ => best + 0.05 * best.abs().max(1.0),
-            };
-            let length = factor * (target - best) / norm;
-            let y: Vec<f64> =
-                (0..n).map(|k| (centre[k] + length * mean[k]).clamp(0.0, cap)).collect();
-            let e = self.evaluate(&to_prices(&y), None);
-            let g = gap_of(&e.usage);
-            // The share of the new point that makes the average closest to feasible.
-            let (mut num, mut den) = (0.0, 0.0);
-            for k in 0..n {
-                let d = mean[k] - g[k];
-                num += mean[k] * d;
-                den += d * d;
-            }
-            let a = if den > 0.0 { (num / den).clamp(alpha / 10.0, alpha) } else { alpha };
-            let turn: f64 = mean.iter().zip(&g).map(|(a, b)| a * b).sum();
-            for k in 0..n {
-                mean[k] = a * g[k] + (1.0 - a) * mean[k];
-            }
-            if e.value > best {
-                if turn >= 0.0 {
-                    factor = (factor * 1.1f64).min(2.0);
-                }
-                bad = 0;
-                best = e.value;
-                centre = y;
-            } else {
-                bad += 1;
-                if bad >= 12 {
-                    bad = 0;
-                    factor = (factor * 0.66f64).max(1e-5);
-                }
-            }
-            if step % 60 == 59 {
-                if best - since < 1e-3 * best.abs() {
-                    alpha = (alpha * 0.7f64).max(1e-3);
-                }
-                since = best;
-            }
-        }
-        let prices = to_prices(&centre);
-        let mut dates = Vec::new();
-        self.evaluate(&prices, Some(&mut dates));
-        (Bound { value: best, prices: prices.of, dates }, go)
-    }
-}
-
-/// Best column of a cluster's job when the cluster is open in `mask` for `target`.
-fn best_column(m: &Compiled<'_>, j: u32, keep: f64, rc: &[f64], target: u32, mask: u32) -> u16 {
-    let t = m.t;
-    let mut best = (keep, KEEP);
-    for (i, c) in m.p.choices_of(j as usize).iter().enumerate() {
-        if c.opens && c.platform != target && c.platform != NONE {
-            continue;
-        }
-        for s in 0..t {
-            if (!c.opens || mask & (1 << s) != 0) && rc[i * t + s] < best.0 {
-                best = (rc[i * t + s], (i * t + s) as u16);
-            }
-        }
-    }
-    best.1
 }
 
 fn count_up(states: &mut [u32], last: u32) -> bool {
@@ -640,7 +482,7 @@ fn put_date(d: &mut Dates, dim: Dim, s: u32) {
     }
 }
 
-fn set_dates(d: &mut Dates, part: &Part, states: &[u32]) {
+pub(super) fn set_dates(d: &mut Dates, part: &Part, states: &[u32]) {
     for (dim, s) in part.dims.iter().zip(states) {
         put_date(d, *dim, *s);
     }
