@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use proofmark_model::{Assessment, Severity, Verdict};
+use proofmark_model::{Assessment, Opaque, RegionClass, Severity, Verdict};
 
 use crate::{
     summary,
@@ -11,6 +11,8 @@ use crate::{
 
 /// Findings shown; the rest is counted.
 const SHOWN: usize = 10;
+/// Regions of the image shown; the rest is counted.
+const REGIONS: usize = 6;
 
 /// What was looked at, how much of it was understood, the verdicts, and the gravest findings, in lines of at
 /// most `width` columns (at least 40). With `colour`, ANSI colours; the words say the same without them.
@@ -104,6 +106,45 @@ fn coverage(out: &mut String, a: &Assessment, width: usize, paint: &Paint) {
     }
     let notes: Vec<_> = notes.into_iter().map(|n| (n.clone(), paint.dim(&n))).collect();
     lines(out, &notes, " · ", width);
+    regions(out, a, &parts.map(|(_, glyph, code, _)| paint.with(code, &glyph.to_string())), paint);
+}
+
+/// The largest regions of the image in the order of their bytes, by locators that `proofmark show` takes. Nothing
+/// where one region is all of it.
+fn regions(out: &mut String, a: &Assessment, glyphs: &[String; 3], paint: &Paint) {
+    let Some(root) = a.artifacts.first().filter(|root| root.regions.len() > 1) else { return };
+    let mut shown: Vec<_> = root.regions.iter().collect();
+    shown.sort_by_key(|r| (std::cmp::Reverse(r.length), r.offset));
+    shown.truncate(REGIONS);
+    shown.sort_by_key(|r| r.offset);
+    for region in shown {
+        let range = || {
+            let end = region.offset.saturating_add(region.length);
+            format!("{}+{:#x}..{end:#x}", root.locator, region.offset)
+        };
+        let (glyph, place, what) = match &region.class {
+            RegionClass::Understood { format, .. } => {
+                (&glyphs[0], format!("{}@{:#x}:{format}", root.locator, region.offset), "")
+            }
+            RegionClass::Padding { .. } => (&glyphs[1], range(), "  padding"),
+            RegionClass::Opaque { looks, .. } => (
+                &glyphs[2],
+                range(),
+                match looks {
+                    Opaque::CompressedLooking => "  looks compressed",
+                    Opaque::EncryptedLooking => "  looks encrypted",
+                    _ => "  opaque",
+                },
+            ),
+        };
+        let size = format!("{what}  {}", bytes(region.length));
+        let _ = writeln!(out, "  {glyph} {}{}", paint.with("36", &plain(&place)), paint.dim(&size));
+    }
+    let left = root.regions.len().saturating_sub(REGIONS);
+    if left > 0 {
+        let more = format!("and {}", plural(left as u64, "smaller region", "smaller regions"));
+        let _ = writeln!(out, "  {}", paint.dim(&more));
+    }
 }
 
 /// Divides `cells` in proportion to `parts`; whatever is not zero gets at least one.
