@@ -4,7 +4,7 @@
 //! (`*` allowed), product, and how the expected version derives from the package's
 //! upstream version (`=`, a substitution `s/A/B/`, or a literal `:V`; `-` where only
 //! presence can be known), optional: other products allowed as `contains`, and the
-//! part (`work`, `held`). The bytes of each file alone, with its file name, go to
+//! part (`work`, `held`, with `:RELEASE` where it is not Debian 12). The bytes of each file alone, with its file name, go to
 //! [`Catalogue::content`].
 //!
 //! A row is right when the product is found with exactly the expected version. Any
@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use proofmark_components::{Catalogue, Relation};
 
-use crate::{Outcome, components, debian, quality, root};
+use crate::{Outcome, components, debian, identification_peers, quality, root};
 
 /// A line of the list.
 #[derive(Debug, Clone)]
@@ -37,7 +37,30 @@ struct Score {
     wrong: u32,
 }
 
+impl Row {
+    /// `work` or `held`; the release behind the colon is where the package is from.
+    fn part(&self) -> &str {
+        self.part.split(':').next().unwrap_or_default()
+    }
+}
+
 impl Score {
+    fn add(&mut self, right: bool, wrong: usize) {
+        match right {
+            true => self.right += 1,
+            false => self.missed += 1,
+        }
+        self.wrong += wrong as u32;
+    }
+    fn join(&mut self, other: &Self) {
+        self.right += other.right;
+        self.missed += other.missed;
+        self.wrong += other.wrong;
+    }
+    /// Recall and precision as cells of a table.
+    fn cells(&self) -> String {
+        format!(" {:.2} % | {:.2} %", 100.0 * self.recall(), 100.0 * self.precision())
+    }
     fn recall(&self) -> f64 {
         f64::from(self.right) / f64::from((self.right + self.missed).max(1))
     }
@@ -46,70 +69,51 @@ impl Score {
     }
 }
 
-/// `quality identification [--offline] [--show]`.
+/// A row with its file.
+struct Case {
+    row: Row,
+    path: PathBuf,
+    expected: Option<String>,
+}
+
+/// Scores of one tool, by part of the list.
+type Parts = BTreeMap<String, Score>;
+
+/// `quality identification [--offline] [--peers]`.
 pub fn run(arguments: &[String]) -> Outcome {
     let offline = arguments.iter().any(|a| a == "--offline");
     let catalogue = components::load()?;
-    let list = root().join("quality/identification.tsv");
-    let text = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
-    let rows: Vec<Row> = text
-        .lines()
-        .filter(|l| !l.starts_with('#') && !l.trim().is_empty())
-        .map(row)
-        .collect::<Result<_, _>>()?;
-    let mut parts: BTreeMap<String, Score> = BTreeMap::new();
-    let mut products: BTreeMap<String, Score> = BTreeMap::new();
+    let (cases, absent) = cases(offline)?;
+    let mut parts = Parts::new();
     let mut confusion = Vec::new();
-    let mut absent = Vec::new();
-    let mut files = 0;
-    let mut architectures: BTreeMap<String, u32> = BTreeMap::new();
-    for row in &rows {
-        let suite = row.part.strip_prefix("held:").unwrap_or("bookworm");
-        let found = debian::Apt::new(suite)
-            .and_then(|apt| apt.package(&row.package, &row.architecture, offline))
-            .and_then(|deb| Ok((debian::unpack(&deb)?, deb)))
-            .and_then(|(folder, deb)| Ok((find(&folder, &row.path)?, deb)));
-        let (path, deb) = match found {
-            Ok(found) => found,
-            Err(why) => {
-                absent.push(why);
-                continue;
-            }
-        };
-        files += 1;
-        *architectures.entry(row.architecture.clone()).or_default() += 1;
-        let expected = expected(&row.derive, &debian::upstream_version(&deb))?;
-        let verdict = judge(&catalogue, row, &path, expected.as_deref())?;
-        let part = row.part.split(':').next().unwrap_or_default().to_owned();
-        for score in
-            [parts.entry(part).or_default(), products.entry(row.product.clone()).or_default()]
-        {
-            match verdict.0 {
-                true => score.right += 1,
-                false => score.missed += 1,
-            }
-            score.wrong += verdict.1.len() as u32;
+    let mut architectures: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut products: BTreeMap<&str, Score> = BTreeMap::new();
+    for case in &cases {
+        *architectures.entry(&case.row.architecture).or_default() += 1;
+        let (right, wrong) = judge(&catalogue, case)?;
+        for score in [
+            parts.entry(case.row.part().into()).or_default(),
+            products.entry(&case.row.product).or_default(),
+        ] {
+            score.add(right, wrong.len());
         }
-        let place = format!("{}:{} {}", row.package, row.architecture, row.path);
-        if !verdict.0 {
-            confusion.push(format!("missed: {} {:?} in {place}", row.product, expected));
+        let Row { package, architecture, path, product, part, .. } = &case.row;
+        let place = format!("{package}:{architecture} {path} ({part})");
+        if !right {
+            confusion.push(format!("missed: {product} {:?} in {place}", case.expected));
         }
-        confusion.extend(verdict.1.iter().map(|w| format!("wrong: {w} in {place}")));
+        confusion.extend(wrong.iter().map(|w| format!("wrong: {w} in {place}")));
     }
     let mut out = String::from("## Identification of products and versions\n\n");
     out += &format!(
-        "{files} binaries of {} products; architectures: {}. `cargo xtask quality identification`.\n\n",
+        "{} binaries of {} products; architectures: {}. `cargo xtask quality identification`.\n\n",
+        cases.len(),
         products.len(),
         architectures.iter().map(|(a, n)| format!("{a} {n}")).collect::<Vec<_>>().join(", ")
     );
     out += "| part | binaries | recall | precision |\n|---|---|---|---|\n";
     for (part, s) in &parts {
-        let n = s.right + s.missed;
-        out += &format!(
-            "| {part} | {n} | {:.2} % | {:.2} % |\n",
-            100.0 * s.recall(),
-            100.0 * s.precision()
-        );
+        out += &format!("| {part} | {} |{} |\n", s.right + s.missed, s.cells());
     }
     if !confusion.is_empty() {
         out += "\nNot right:\n\n";
@@ -120,7 +124,79 @@ pub fn run(arguments: &[String]) -> Outcome {
     if absent.is_empty() || arguments.iter().any(|a| a == "--write") {
         quality::write_section("identification", &out)?;
     }
+    if arguments.iter().any(|a| a == "--peers") {
+        let beside = beside(&catalogue, &cases, &parts)?;
+        println!("{beside}");
+        quality::write_section("identification-peers", &beside)?;
+    }
     Ok(())
+}
+
+/// The rows whose files are there, and why others are not.
+fn cases(offline: bool) -> Result<(Vec<Case>, Vec<String>), String> {
+    let list = root().join("quality/identification.tsv");
+    let text = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
+    let (mut cases, mut absent) = (Vec::new(), Vec::new());
+    for line in text.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty()) {
+        let row = row(line)?;
+        let suite = row.part.split_once(':').map_or("bookworm", |(_, suite)| suite);
+        let found = debian::Apt::new(suite)
+            .and_then(|apt| apt.package(&row.package, &row.architecture, offline))
+            .and_then(|deb| Ok((debian::unpack(&deb)?, deb)))
+            .and_then(|(folder, deb)| Ok((find(&folder, &row.path)?, deb)));
+        match found {
+            Ok((path, deb)) => {
+                let expected = expected(&row.derive, &debian::upstream_version(&deb))?;
+                cases.push(Case { row, path, expected });
+            }
+            Err(why) => absent.push(why),
+        }
+    }
+    Ok((cases, absent))
+}
+
+/// The same files through the other tools.
+fn beside(catalogue: &Catalogue, cases: &[Case], ours: &Parts) -> Result<String, String> {
+    let files: Vec<PathBuf> = cases.iter().map(|c| c.path.clone()).collect();
+    let peers = identification_peers::run(catalogue, &files)?;
+    let mut all = Score::default();
+    ours.values().for_each(|s| all.join(s));
+    let mut out = String::from(
+        "## Identification beside other tools\n\nThe same files in the same run, package metadata removed: \
+         `cargo xtask quality identification --peers`. Answers of the others are counted generously \
+         (`xtask/src/identification_peers.rs` says how).\n\n\
+         | tool | rows | recall | precision | right | wrong answers |\n|---|---|---|---|---|---|\n",
+    );
+    let mut line = |tool: &str, s: &Score| {
+        let rows = s.right + s.missed;
+        out += &format!("| {tool} | {rows} |{} | {} | {} |\n", s.cells(), s.right, s.wrong);
+    };
+    line("Proofmark", &all);
+    let mut strays: BTreeMap<String, u32> = BTreeMap::new();
+    for peer in &peers {
+        let (mut all, mut known) = (Score::default(), Score::default());
+        for (n, case) in cases.iter().enumerate() {
+            let row = &case.row;
+            let expected = case.expected.as_deref();
+            let (right, wrong) =
+                identification_peers::judge(peer, n, &row.product, expected, &row.contains);
+            all.add(right, wrong.len());
+            if peer.knows.contains(&row.product) {
+                known.add(right, wrong.len());
+            }
+            for w in wrong {
+                *strays.entry(format!("{}: {w} in {}", peer.name, row.product)).or_default() += 1;
+            }
+        }
+        line(&peer.name, &all);
+        if !peer.knows.is_empty() {
+            line(&format!("{}, rows whose product it has a checker for", peer.name), &known);
+        }
+    }
+    for (stray, n) in strays {
+        println!("stray {n} {stray}");
+    }
+    Ok(out)
 }
 
 fn row(line: &str) -> Result<Row, String> {
@@ -170,12 +246,8 @@ fn find(folder: &std::path::Path, path: &str) -> Result<PathBuf, String> {
 }
 
 /// Whether the row is right, and what was said beside it.
-fn judge(
-    catalogue: &Catalogue,
-    row: &Row,
-    path: &std::path::Path,
-    expected: Option<&str>,
-) -> Result<(bool, Vec<String>), String> {
+fn judge(catalogue: &Catalogue, case: &Case) -> Result<(bool, Vec<String>), String> {
+    let Case { row, path, expected } = case;
     let bytes = fs::read(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let mut right = false;
     let mut wrong = Vec::new();
@@ -183,7 +255,7 @@ fn judge(
         if hit.relation > Relation::StaticallyContains {
             continue;
         }
-        if hit.product == row.product && hit.version.as_deref() == expected {
+        if hit.product == row.product && hit.version == *expected {
             right = true;
         } else if hit.product == row.product && hit.version.is_none() {
             // Found without its version: a miss, counted once.

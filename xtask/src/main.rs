@@ -8,6 +8,7 @@ mod debian;
 mod formats;
 mod fuzz;
 mod identification;
+mod identification_peers;
 mod kbuild;
 mod licences;
 mod matching;
@@ -57,7 +58,7 @@ const CHORES: &[Chore] = &[
     ),
     (
         "quality",
-        "measure on labelled truth: identification [--offline] | matching [--verbose] | network [--highs]",
+        "measure on labelled truth: identification [--offline] [--peers] | matching [--verbose] | network [--highs]",
         quality::run,
     ),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),
