@@ -51,6 +51,8 @@ pub struct Score {
     pub slowest: Duration,
     /// The first failures, in words.
     pub failures: Vec<String>,
+    /// Losses about which the engine said nothing: format and damage.
+    pub silent: Vec<(String, String)>,
 }
 
 impl Score {
@@ -226,7 +228,11 @@ pub fn score(samples: &[Sample], mutants: &[Mutant]) -> Score {
         let found: BTreeSet<_> = outcome.artifacts.iter().filter_map(|a| a.sha256).collect();
         // Damage also shows as bytes that no format claims.
         let told = !problems.is_empty() || outcome.coverage.opaque > 0;
-        score.add(share(sample, &found), told, taken);
+        let share = share(sample, &found);
+        if share < 1000 && !told {
+            score.silent.push((sample.format.to_string(), mutant.how.clone()));
+        }
+        score.add(share, told, taken);
     }
     score
 }

@@ -30,8 +30,12 @@ fn main() {
         if !only.is_empty() && !only.iter().any(|o| o == format.about().id) {
             continue;
         }
-        for magic in format.magics().iter().filter(|m| m.anywhere) {
+        // Some announce the same structure with hundreds of values in it.
+        for (n, magic) in format.magics().iter().filter(|m| m.anywhere).enumerate() {
             all.extend_from_slice(magic.bytes);
+            if n >= 4 {
+                continue;
+            }
             let one: Vec<u8> = magic.bytes.iter().copied().cycle().take(size).collect();
             let (taken, artifacts, problems) = time(one);
             println!(

@@ -3,7 +3,10 @@
 
 #![allow(clippy::print_stdout, reason = "a tool of the repository")]
 
-use std::process::{Command, ExitCode};
+use std::{
+    collections::BTreeMap,
+    process::{Command, ExitCode},
+};
 
 use proofmark_fuzz::mutants::{self, Score};
 
@@ -69,6 +72,13 @@ fn main() -> ExitCode {
             Err(e) => println!("{name:<22} {e}"),
         }
     }
+    let mut silent: BTreeMap<&str, BTreeMap<&str, u32>> = BTreeMap::new();
+    for (format, how) in &score.silent {
+        let kind = how.split(' ').next().unwrap_or(how);
+        let count = silent.entry(format).or_default().entry(kind).or_default();
+        *count = count.saturating_add(1);
+    }
+    println!("losses of which nothing was said, by format and damage: {silent:?}");
     score.failures.iter().take(20).for_each(|f| println!("{f}"));
     if score.crashes == 0 && score.hangs == 0 && score.overruns == 0 {
         ExitCode::SUCCESS
