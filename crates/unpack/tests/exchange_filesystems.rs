@@ -14,6 +14,7 @@ use common::{
     tree::{self, Kind, Tree},
 };
 use proofmark_model::Proof;
+use proofmark_unpack::budget::Budget;
 
 /// Names and contents only.
 const PLAIN: Keeps = Keeps {
@@ -101,4 +102,18 @@ fn damage() {
     let dir = tempfile::tempdir().unwrap();
     let tree = tree::full().without(&["xattrs"]);
     check::damage("iso9660", &tree.build(dir.path(), "genisoimage -quiet -R -o image tree"));
+}
+
+/// A name taken out of its folder leaves its clusters in use.
+#[test]
+fn clusters_without_a_file_are_missed() {
+    for options in ["-F 12 -s 16 16384", "-F 16 -s 4 24576", "-F 32 -s 1 65536"] {
+        let mut image = fat(options);
+        let at = image.windows(11).position(|w| w == b"PASSWD     ").unwrap();
+        image[at] = 0xE5;
+        let budget = Budget::ample();
+        let opened = check::open_at(check::format("fat"), &image.into(), 0, &budget).unwrap();
+        let missed = opened.problems.iter().any(|p| p.message.starts_with("1 chains"));
+        assert!(missed, "{options}: {:?}", opened.problems);
+    }
 }

@@ -14,6 +14,7 @@ use common::{
     tree::{self, Tree},
 };
 use proofmark_model::Proof;
+use proofmark_unpack::budget::Budget;
 
 /// makefs knows no sockets.
 fn tree() -> Tree {
@@ -42,4 +43,23 @@ fn both_versions_in_both_orders() {
 fn damage() {
     check::damage("ufs", &build("le", 2));
     check::damage("ufs", &build("be", 1));
+}
+
+/// A name taken out of its folder leaves its inode in use.
+#[test]
+fn a_file_without_a_name_is_missed() {
+    for version in [1, 2] {
+        let mut image = build("le", version);
+        let name = b"etc";
+        // An entry of a folder: inode, length of the entry, kind, length of the name, name.
+        let head = [4, u8::try_from(name.len()).unwrap()];
+        let at = (6..image.len())
+            .find(|at| image[at - 2..*at] == head && image[*at..].starts_with(b"etc\0"))
+            .unwrap();
+        image[at - 8..at - 4].fill(0);
+        let budget = Budget::ample();
+        let opened = check::open_at(check::format("ufs"), &image.into(), 0, &budget).unwrap();
+        let missed = opened.problems.iter().any(|p| p.message.contains("inodes"));
+        assert!(missed, "{version}: {:?}", opened.problems);
+    }
 }

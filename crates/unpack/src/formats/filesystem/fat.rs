@@ -30,7 +30,7 @@ static ABOUT: About = About {
     family: Family::FileSystem,
     revision: 1,
     metadata: "mtime (local time taken as UTC)",
-    integrity: "parameter block, media byte, copies of the table against each other",
+    integrity: "parameter block, media byte, copies of the table against each other, chains against files",
     limits: "deleted files not looked for; exFAT is another format",
     sources: &["https://academy.cba.mit.edu/classes/networking_communications/SD/FAT.pdf"],
 };
@@ -72,6 +72,7 @@ impl Format for Fat {
         sink.attribute("block-size", fs.cluster);
         fs.compare_tables(budget, sink);
         let mut seen = HashSet::new();
+        let mut firsts = HashSet::from([fs.root_cluster]);
         let mut queue = vec![(Vec::new(), fs.root(budget), 0)];
         while let Some((path, (runs, problems), depth)) = queue.pop() {
             for problem in problems {
@@ -86,6 +87,7 @@ impl Format for Fat {
                     }
                     continue;
                 }
+                firsts.insert(file.cluster);
                 let path = common::join(&path, &file.name);
                 let mut problems = Vec::from_iter(common::check_name(&file.name));
                 let mut blob = Blob::None;
@@ -111,6 +113,11 @@ impl Format for Fat {
                 }
             }
             queue.extend(below.into_iter().rev());
+        }
+        let lost = fs.lost(&firsts, budget);
+        if lost > 0 {
+            let text = format!("{lost} chains of clusters belong to no file and no folder");
+            sink.problem(Problem::new(ProblemKind::Incomplete, text));
         }
     }
 }
@@ -237,6 +244,30 @@ impl Fs {
                 Err(common::malformed(format!("cluster {cluster} leads to {n}, which is none")))
             }
         }
+    }
+
+    /// Chains of which no cluster leads to the first, and neither does a file or folder: what it was, nothing says.
+    fn lost(&self, firsts: &HashSet<u32>, budget: &Budget) -> usize {
+        let end = u32::try_from(self.clusters.saturating_add(2)).unwrap_or(u32::MAX);
+        if budget.work(self.clusters.saturating_mul(8)).is_err() {
+            return 0;
+        }
+        let mut heads = HashSet::new();
+        let mut targets = HashSet::new();
+        for cluster in 2..end {
+            // Free and bad clusters lead to none.
+            let next = self.next(cluster);
+            if next.is_ok() && !targets.remove(&cluster) && !firsts.contains(&cluster) {
+                heads.insert(cluster);
+            }
+            if let Ok(Some(next)) = next
+                && !heads.remove(&next)
+                && next > cluster
+            {
+                targets.insert(next);
+            }
+        }
+        heads.len()
     }
 
     /// The clusters from `first` on, as far as `size` asks for.

@@ -27,7 +27,7 @@ static ABOUT: About = About {
     family: Family::FileSystem,
     revision: 1,
     metadata: "mode, owner, mtime, device numbers, hard links",
-    integrity: "superblock sizes, root folder",
+    integrity: "superblock sizes, root folder, used inodes against inodes found",
     limits: "extended attributes not read",
     sources: &["https://github.com/freebsd/freebsd-src/blob/main/sys/ufs/ffs/fs.h"],
 };
@@ -114,6 +114,8 @@ impl Format for Ufs {
             }
             queue.extend(below.into_iter().rev());
         }
+        let found = links.len().saturating_add(seen.len() as u64);
+        common::incomplete(sink, "inodes", found, fs.used);
     }
 }
 
@@ -128,6 +130,8 @@ struct Fs {
     inodes_per_group: u32,
     fragments_per_group: u64,
     groups: u32,
+    /// Inodes in use, as the summary counts them; 0 where it contradicts itself.
+    used: u64,
     /// Shift of a group's own blocks in version 1.
     offset: u64,
     mask: u64,
@@ -162,7 +166,7 @@ impl Fs {
             UFS2 => true,
             _ => return None,
         };
-        let this = Self {
+        let mut this = Self {
             image: image.clone(),
             order,
             second,
@@ -173,10 +177,14 @@ impl Fs {
             inodes_per_group: d(184)?,
             fragments_per_group: d(188)?.into(),
             groups: d(44)?,
+            used: 0,
             offset: if second { 0 } else { d(24)?.into() },
             mask: if second { 0 } else { (!d(28)?).into() },
         };
         let inodes = u64::from(this.inodes_per_group).checked_mul(this.groups.into())?;
+        // The summary says how many are free; the first two are never files.
+        let free = if second { order.u64(b, 1024)? } else { d(200)?.into() };
+        this.used = inodes.checked_sub(free).and_then(|n| n.checked_sub(2)).unwrap_or(0);
         let agrees = matches!(this.block, 4096 | 8192 | 16384 | 32768 | 65536)
             && matches!(this.fragment, 512..=65536)
             && this.fragment.is_power_of_two()
