@@ -8,11 +8,11 @@
 use bytes::Bytes;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof};
 
-use super::{dos_seconds, entry, put};
+use super::{Summed, dos_seconds, entry, put};
 use crate::{
     budget::Budget,
     codec::{Decoded, Error, check, lzw, packed},
-    format::{About, Blob, Candidate, Family, Format, Load, Loaded, Magic, Sink},
+    format::{About, Blob, Candidate, Family, Format, Magic, Sink},
     read,
 };
 
@@ -114,33 +114,6 @@ fn decode(method: u8, data: &[u8], size: usize, budget: &Budget) -> Option<Decod
     })
 }
 
-struct Content {
-    data: Bytes,
-    method: u8,
-    size: usize,
-    crc: u16,
-}
-
-impl Load for Content {
-    fn size(&self) -> u64 {
-        self.size as u64
-    }
-
-    fn load(&self, budget: &Budget) -> Loaded {
-        let Some(made) = decode(self.method, &self.data, self.size, budget) else {
-            return Loaded::default();
-        };
-        let mut problems: Vec<Problem> = made.error.into_iter().map(Into::into).collect();
-        if problems.is_empty() && check::crc16(&made.bytes) != self.crc {
-            problems.push(Problem::new(
-                ProblemKind::Checksum,
-                "the CRC-16 of the content is not right",
-            ));
-        }
-        Loaded { bytes: made.bytes.into(), problems }
-    }
-}
-
 fn walk(
     data: &[u8],
     start: usize,
@@ -210,7 +183,8 @@ impl Format for Arc {
             }
             if matches!(head.method, 1..=3 | 8 | 9) {
                 let data = region.slice(from..to.min(region.len()));
-                let content = Content { data, method: head.method, size: head.size, crc: head.crc };
+                let content =
+                    Summed { data, decode, method: head.method, size: head.size, crc: head.crc };
                 made.blob = Blob::Lazy(std::sync::Arc::new(content));
             } else {
                 let text = format!("compression method {} is not read", head.method);

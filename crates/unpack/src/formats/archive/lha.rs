@@ -5,11 +5,11 @@
 use bytes::Bytes;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof, locator::escape};
 
-use super::{dos_seconds, entry, put};
+use super::{Summed, dos_seconds, entry, put};
 use crate::{
     budget::Budget,
     codec::{Decoded, check, lzh, packed},
-    format::{About, Blob, Candidate, Entry, Family, Format, Load, Loaded, Magic, Sink},
+    format::{About, Blob, Candidate, Entry, Family, Format, Magic, Sink},
     read,
 };
 
@@ -148,14 +148,6 @@ fn head(data: &[u8], at: usize) -> Option<Head> {
     Some(made)
 }
 
-/// A content with its CRC-16.
-struct Content {
-    data: Bytes,
-    method: u8,
-    size: usize,
-    crc: u16,
-}
-
 fn decode(method: u8, data: &[u8], size: usize, budget: &Budget) -> Option<Decoded> {
     Some(match method {
         b'0' => packed::copy(data, size, budget),
@@ -164,26 +156,6 @@ fn decode(method: u8, data: &[u8], size: usize, budget: &Budget) -> Option<Decod
         b'7' => lzh::decode(data, lzh::Variant::Lh7, size, budget),
         _ => return None,
     })
-}
-
-impl Load for Content {
-    fn size(&self) -> u64 {
-        self.size as u64
-    }
-
-    fn load(&self, budget: &Budget) -> Loaded {
-        let Some(made) = decode(self.method, &self.data, self.size, budget) else {
-            return Loaded::default();
-        };
-        let mut problems: Vec<Problem> = made.error.into_iter().map(Into::into).collect();
-        if problems.is_empty() && check::crc16(&made.bytes) != self.crc {
-            problems.push(Problem::new(
-                ProblemKind::Checksum,
-                "the CRC-16 of the content is not right",
-            ));
-        }
-        Loaded { bytes: made.bytes.into(), problems }
-    }
 }
 
 /// Walks the headers; returns the end, their number, whether the end mark was there and all header sums were
@@ -282,7 +254,7 @@ fn member(region: &Bytes, head: &Head) -> Entry {
     if made.kind == EntryKind::File {
         let data = region.slice(from.min(region.len())..to.min(region.len()));
         if matches!(method, b'0' | b'4'..=b'7') {
-            let content = Content { data, method, size: head.size, crc: head.crc };
+            let content = Summed { data, decode, method, size: head.size, crc: head.crc };
             made.blob = Blob::Lazy(std::sync::Arc::new(content));
         } else {
             let text = format!("compression method `{}` is not read", escape(&head.method));

@@ -3,7 +3,11 @@
 use bytes::Bytes;
 use proofmark_model::{EntryKind, Problem, ProblemKind, locator::escape};
 
-use crate::format::{Blob, Entry, Format, Sink};
+use crate::{
+    budget::Budget,
+    codec::{Decoded, check},
+    format::{Blob, Entry, Format, Load, Loaded, Sink},
+};
 
 mod ar;
 mod arc;
@@ -76,6 +80,33 @@ fn entry(stored: &[u8], kind: EntryKind) -> Entry {
     entry.kind = kind;
     entry.problems.extend(problem);
     entry
+}
+
+/// A content whose archive names a method by a byte and has its CRC-16.
+struct Summed {
+    data: Bytes,
+    decode: fn(u8, &[u8], usize, &Budget) -> Option<Decoded>,
+    method: u8,
+    size: usize,
+    crc: u16,
+}
+
+impl Load for Summed {
+    fn size(&self) -> u64 {
+        self.size as u64
+    }
+
+    fn load(&self, budget: &Budget) -> Loaded {
+        let Some(made) = (self.decode)(self.method, &self.data, self.size, budget) else {
+            return Loaded::default();
+        };
+        let mut problems: Vec<Problem> = made.error.into_iter().map(Into::into).collect();
+        if problems.is_empty() && check::crc16(&made.bytes) != self.crc {
+            let text = "the CRC-16 of the content is not right";
+            problems.push(Problem::new(ProblemKind::Checksum, text));
+        }
+        Loaded { bytes: made.bytes.into(), problems }
+    }
 }
 
 /// Puts an entry; what an archive says about its root folder becomes an attribute. False when the budget of

@@ -7,9 +7,8 @@
 //! False positives: none known (checksums). A damaged record ends the region unless the next line is good.
 
 use bytes::Bytes;
-use proofmark_model::{Problem, ProblemKind, Proof};
 
-use super::records::{Memory, bad_sum, line, pay, unhex};
+use super::records::{Records, bad_sum, line, pay, unhex};
 use crate::{
     budget::Budget,
     format::{About, Candidate, Family, Format, Magic, Sink},
@@ -32,17 +31,6 @@ static ABOUT: About = About {
     limits: "",
     sources: &["Intel, Hexadecimal Object File Format Specification, 1988"],
 };
-
-/// What was read of the records.
-#[derive(Default)]
-struct Records {
-    memory: Memory,
-    end: usize,
-    good: usize,
-    ended: bool,
-    start: Option<u32>,
-    problems: Vec<Problem>,
-}
 
 fn records(data: &[u8], from: usize, budget: &Budget, keep: bool) -> Records {
     let mut out = Records { end: from, ..Records::default() };
@@ -73,7 +61,7 @@ fn records(data: &[u8], from: usize, budget: &Budget, keep: bool) -> Records {
             (1, _) => out.ended = true,
             (2, [high, low]) => base = u64::from(u16::from_be_bytes([*high, *low])) << 4,
             (4, [high, low]) => base = u64::from(u16::from_be_bytes([*high, *low])) << 16,
-            (3 | 5, _) => out.start = read::be32(bytes, 0),
+            (3 | 5, _) => out.start = read::be32(bytes, 0).map(u64::from),
             (0, _) => {}
             _ => break,
         }
@@ -110,34 +98,12 @@ impl Format for IntelHex {
         if inside.is_some_and(|b| matches!(b, b'\n' | b'\r')) && at > 4 {
             return None;
         }
-        let found = records(data, at, budget, false);
-        if found.good < 2 || found.problems.len() > found.good {
-            return None;
-        }
-        let whole = found.ended && found.problems.is_empty();
-        let proof = if found.ended { Proof::ChecksumVerified } else { Proof::LengthsConsistent };
-        let mut candidate = Candidate::new(at, found.end.checked_sub(at)?, proof);
-        candidate.problems = found.problems;
-        if !whole && !found.ended {
-            let message = "the text ends, or stops being records, before the end record";
-            candidate.problems.push(Problem::new(ProblemKind::Truncated, message));
-        }
-        Some(candidate)
+        records(data, at, budget, false).candidate(at)
     }
 
     fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
         if pay(region, budget, sink) {
-            let found = records(region, 0, budget, true);
-            if let Some(start) = found.start {
-                sink.attribute("entry-point", format!("{start:#x}"));
-            }
-            sink.attribute("integrity", "crc");
-            sink.attribute("integrity-algorithm", "sum8");
-            sink.attribute(
-                "integrity-correct",
-                if found.problems.is_empty() { "yes" } else { "no" },
-            );
-            found.memory.emit(sink);
+            records(region, 0, budget, true).emit(sink);
         }
     }
 }
@@ -146,6 +112,7 @@ impl Format for IntelHex {
 mod tests {
     use super::*;
     use crate::formats::testing::{noise, open, open_at, open_whole, scratch, tool, torture};
+    use proofmark_model::{ProblemKind, Proof};
 
     #[test]
     fn what_the_tools_encode_is_decoded() {

@@ -3,12 +3,64 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use proofmark_model::{Problem, ProblemKind};
+use proofmark_model::{Problem, ProblemKind, Proof};
 
 use crate::{
     budget::Budget,
-    format::{Blob, Entry, Sink},
+    format::{Blob, Candidate, Entry, Sink},
 };
+
+/// What was read of the records of a text.
+#[derive(Debug, Default)]
+pub struct Records {
+    /// Bytes by address.
+    pub memory: Memory,
+    /// Header text.
+    pub name: String,
+    /// Where the last record ends.
+    pub end: usize,
+    /// Records whose checksum is right.
+    pub good: usize,
+    /// Whether the end record was there.
+    pub ended: bool,
+    /// Start address.
+    pub start: Option<u64>,
+    /// Records whose checksum is wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl Records {
+    /// The candidate from `at` on; none below two good records, or with more bad ones than good.
+    #[must_use]
+    pub fn candidate(self, at: usize) -> Option<Candidate> {
+        if self.good < 2 || self.problems.len() > self.good {
+            return None;
+        }
+        let proof = if self.ended { Proof::ChecksumVerified } else { Proof::LengthsConsistent };
+        let mut candidate = Candidate::new(at, self.end.checked_sub(at)?, proof);
+        candidate.problems = self.problems;
+        if !self.ended {
+            let message = "the text ends, or stops being records, before the end record";
+            candidate.problems.push(Problem::new(ProblemKind::Truncated, message));
+        }
+        Some(candidate)
+    }
+
+    /// Attributes, and an entry for each run of adjacent bytes.
+    pub fn emit(self, sink: &mut Sink<'_>) {
+        if let Some(start) = self.start {
+            sink.attribute("entry-point", format!("{start:#x}"));
+        }
+        if !self.name.is_empty() {
+            sink.attribute("name", &self.name);
+        }
+        sink.attribute("integrity", "crc");
+        sink.attribute("integrity-algorithm", "sum8");
+        let right = if self.problems.is_empty() { "yes" } else { "no" };
+        sink.attribute("integrity-correct", right);
+        self.memory.emit(sink);
+    }
+}
 
 /// Bytes at addresses, merged into runs.
 #[derive(Debug, Default)]
@@ -35,7 +87,7 @@ impl Memory {
     }
 
     /// An entry per run of adjacent bytes, named by its address.
-    pub fn emit(self, sink: &mut Sink<'_>) {
+    fn emit(self, sink: &mut Sink<'_>) {
         let mut merged: Vec<(u64, Vec<u8>)> = Vec::new();
         for (start, bytes) in self.runs {
             match merged.last_mut() {

@@ -7,9 +7,8 @@
 //! count (S5, S6) is a problem.
 
 use bytes::Bytes;
-use proofmark_model::{Problem, ProblemKind, Proof};
 
-use super::records::{Memory, bad_sum, line, pay, unhex};
+use super::records::{Records, bad_sum, line, pay, unhex};
 use crate::{
     budget::Budget,
     format::{About, Candidate, Family, Format, Magic, Sink},
@@ -32,17 +31,6 @@ static ABOUT: About = About {
     limits: "",
     sources: &["Motorola M68000 Family Programmer's Reference Manual, appendix C"],
 };
-
-#[derive(Default)]
-struct Records {
-    memory: Memory,
-    name: String,
-    end: usize,
-    good: usize,
-    ended: bool,
-    start: Option<u64>,
-    problems: Vec<Problem>,
-}
 
 fn records(data: &[u8], from: usize, budget: &Budget, keep: bool) -> Records {
     let mut out = Records { end: from, ..Records::default() };
@@ -113,36 +101,12 @@ impl Format for SRecord {
     }
 
     fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
-        let found = records(data, at, budget, false);
-        if found.good < 2 || found.problems.len() > found.good {
-            return None;
-        }
-        let proof = if found.ended { Proof::ChecksumVerified } else { Proof::LengthsConsistent };
-        let mut candidate = Candidate::new(at, found.end.checked_sub(at)?, proof);
-        candidate.problems = found.problems;
-        if !found.ended {
-            let message = "the text ends, or stops being records, before an end record";
-            candidate.problems.push(Problem::new(ProblemKind::Truncated, message));
-        }
-        Some(candidate)
+        records(data, at, budget, false).candidate(at)
     }
 
     fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
         if pay(region, budget, sink) {
-            let found = records(region, 0, budget, true);
-            if let Some(start) = found.start {
-                sink.attribute("entry-point", format!("{start:#x}"));
-            }
-            if !found.name.is_empty() {
-                sink.attribute("name", &found.name);
-            }
-            sink.attribute("integrity", "crc");
-            sink.attribute("integrity-algorithm", "sum8");
-            sink.attribute(
-                "integrity-correct",
-                if found.problems.is_empty() { "yes" } else { "no" },
-            );
-            found.memory.emit(sink);
+            records(region, 0, budget, true).emit(sink);
         }
     }
 }
