@@ -132,6 +132,12 @@ pub struct Ls {
     /// Only artifacts whose locator matches this pattern (`*`, `?`, `**`).
     #[arg(long, value_name = "GLOB")]
     pub only: Option<String>,
+    /// Only artifacts of this format, such as elf, squashfs or text. May be given several times.
+    #[arg(long, value_name = "ID")]
+    pub format: Vec<String>,
+    /// Only artifacts that could not be read completely, with what is wrong.
+    #[arg(long)]
+    pub problems: bool,
     /// Options shared by the commands that read an image.
     #[command(flatten)]
     pub work: Work,

@@ -216,6 +216,46 @@ fn unpack_extracts_into_an_empty_folder_and_nowhere_else() {
     assert!(!out.join(".proofmark-partial").exists());
 }
 
+#[test]
+fn a_file_of_keys_opens_what_it_names_and_is_never_repeated() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("plain"), "what was delivered\n").unwrap();
+    let made = Command::new("zip")
+        .args(["-q", "-P", "s3cret", "d.zip", "plain"])
+        .current_dir(dir.path())
+        .status();
+    assert!(made.is_ok_and(|s| s.success()), "zip (Debian package zip) failed");
+    let key = "[[key]]\nname = \"delivery\"\nformat = \"zip\"\npassword = \"s3cret\"\n";
+    fs::write(path("keys.toml"), key).unwrap();
+    let image = path("d.zip");
+    let closed = run(&["ls", &image, "--problems"]);
+    assert!(text(&closed.stdout).contains("no key was given"), "{}", text(&closed.stdout));
+    let open = run(&["show", &image, "d.zip@0x0:zip/plain", "--keys", &path("keys.toml")]);
+    assert!(text(&open.stdout).contains("what was delivered"), "{}", text(&open.stderr));
+    let (out, manifest) = (path("out"), path("manifest.json"));
+    let done = run(&[
+        "unpack",
+        &image,
+        "--out",
+        &out,
+        "--manifest",
+        &manifest,
+        "--keys",
+        &path("keys.toml"),
+    ]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(fs::read_to_string(&manifest).unwrap().contains("d.zip@0x0:zip/plain"));
+    assert!(!Path::new(&out).join("manifest.json").exists());
+    for wrong in [key.replace("password", "passwort"), key.replace("zip", "zipp"), "[[key".into()] {
+        fs::write(path("keys.toml"), wrong).unwrap();
+        let refused = run(&["ls", &image, "--keys", &path("keys.toml")]);
+        assert_eq!(refused.status.code(), Some(2));
+        let said = text(&refused.stderr);
+        assert!(said.contains("keys.toml") && !said.contains("s3cret"), "{said}");
+    }
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupt_leaves_nothing_behind() {

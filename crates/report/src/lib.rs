@@ -32,7 +32,7 @@ pub use html::html;
 pub use sarif::sarif;
 pub use spdx::spdx;
 pub use terminal::terminal;
-pub use text::moment;
+pub use text::{moment, plain};
 
 /// Who issues a document and when, for formats that ask for it. The writers have no clock: give the time of the
 /// image (see [`newest_entry`]) and equal images give equal documents.

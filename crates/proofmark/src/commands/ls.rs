@@ -23,7 +23,10 @@ pub fn run(args: &Ls, no_sandbox: bool) -> Result<ExitCode, Failure> {
         let depth = a.parent.and_then(|p| depths.get(p.0 as usize)).map_or(0, |d| d + 1);
         depths.push(depth);
         let locator = a.locator.to_string();
-        if only.as_ref().is_some_and(|g| !g.matches(&locator)) {
+        if only.as_ref().is_some_and(|g| !g.matches(&locator))
+            || !(args.format.is_empty() || args.format.contains(&a.format))
+            || (args.problems && a.problems.is_empty())
+        {
             continue;
         }
         if args.json {
@@ -33,6 +36,10 @@ pub fn run(args: &Ls, no_sandbox: bool) -> Result<ExitCode, Failure> {
             out.push('\n');
         } else {
             line(&mut out, a, &locator, args.tree.then_some(depth));
+            for p in a.problems.iter().filter(|_| args.problems) {
+                let at = p.offset.map_or(String::new(), |at| format!(" at {at:#x}"));
+                let _ = writeln!(out, "    ! {}{at}", proofmark_report::plain(&p.message));
+            }
         }
     }
     commands::print(&out)?;
