@@ -44,11 +44,28 @@ def main():
         for dx, dy in arc:
             x, y = x + dx, y + dy
             line.append((x * sx + tx, y * sy + ty))
-        line = [(round(a * GRID), round(b * GRID)) for a, b in simplify(line)]
+        for part in pieces(line):
+            write([(round(a * GRID), round(b * GRID)) for a, b in simplify(part)])
+
+
+def pieces(line):
+    """Cuts a line where it jumps over the edge of the map."""
+    start = 0
+    for k in range(1, len(line)):
+        if abs(line[k][0] - line[k - 1][0]) > 180:
+            yield line[start:k]
+            start = k
+    yield line[start:]
+
+
+def write(line):
+    """One row, unless there is nothing to see."""
+    if line:
         steps = [line[0]] + [(b[0] - a[0], b[1] - a[1]) for a, b in zip(line, line[1:])]
         steps = steps[:1] + [s for s in steps[1:] if s != (0, 0)]
         if len(steps) > 2:
             print(" ".join("%d %d" % s for s in steps))
+
 
 
 main()

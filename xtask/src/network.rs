@@ -26,6 +26,12 @@ fn cargo(arguments: &[&str]) -> Result<String, String> {
     }
 }
 
+/// Whether pkg-config knows a HiGHS, so that none has to be built.
+fn installed() -> bool {
+    let known = Command::new("pkg-config").args(["--atleast-version=1.5", "highs"]).status();
+    known.is_ok_and(|s| s.success())
+}
+
 /// Lines of the output of a test that say what was compared.
 fn compared(text: &str) -> Vec<&str> {
     text.lines().filter_map(|l| l.strip_prefix("compared: ")).collect()
@@ -36,15 +42,17 @@ pub fn run(arguments: &[String]) -> Outcome {
     let test = ["-p", "proofmark-network", "--test", "exact", "--release", "--", "--nocapture"];
     let mut lines = cargo(&[&["test", "--locked"][..], &test].concat())?;
     if arguments.iter().any(|a| a == "--highs") {
-        let manifest = "crates/highs/Cargo.toml";
-        lines += &cargo(&["test", "--release", "--manifest-path", manifest, "--", "--nocapture"])?;
+        let manifest =
+            ["test", "--release", "--locked", "--manifest-path", "crates/highs/Cargo.toml"];
+        let features = if installed() { &["--features", "discover"][..] } else { &[] };
+        lines += &cargo(&[&manifest, features, &["--", "--nocapture"]].concat())?;
     }
     let found = compared(&lines);
     if found.is_empty() {
         return Err("the comparison printed no result".into());
     }
     let list: String = found.iter().map(|l| format!("- {l}\n")).collect();
-    let body = format!("## Planner\n\nMade by `cargo xtask quality network`.\n\n{list}");
+    let body = format!("## Planner\n\nMade by `cargo xtask quality network --highs`.\n\n{list}");
     quality::write_section("network", &body)?;
     let table = cargo(&[
         "run",

@@ -243,3 +243,55 @@ impl Marker<'_, '_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::small;
+    use super::*;
+    use crate::Silent;
+    use crate::plan::{Options, Status, sample, solve};
+
+    /// The best plan is never taken out, whatever the prices; and something is.
+    #[test]
+    fn what_is_best_stays() {
+        let own =
+            Options { bound_steps: 120, rounds: 1, moves: 200, gap: 0.0, ..Options::default() };
+        let (mut left, mut all, mut seen) = (0, 0, 0);
+        for seed in 1..=200 {
+            let p = small::random_instance(seed);
+            let best = solve(&p, &own, &Silent).expect("sound");
+            if best.status != Status::Optimal {
+                continue;
+            }
+            let m = Compiled::new(&p).expect("sound");
+            let l = Lagrangian::new(&m);
+            for steps in [0, 5, 60] {
+                let b = l.climb(None, steps, None, f64::INFINITY, None, &Silent).0;
+                let a = alive(&l, &b.prices, best.account.cost);
+                for (j, d) in best.plan.iter().enumerate() {
+                    let column = d.map_or(KEEP, |(c, s)| (c as usize * m.t + s as usize) as u16);
+                    assert!(a.column(&m, j, column), "network {seed}, {steps} steps, job {j}");
+                }
+                if steps == 60 {
+                    left += a.count();
+                    all += Alive::all(&m).count();
+                }
+            }
+            seen += 1;
+        }
+        assert!(seen > 100 && left * 4 < all * 3, "{seen} networks, {left} of {all} columns left");
+    }
+
+    /// On a large network with a good plan nearly everything goes.
+    #[test]
+    fn little_is_left_of_a_large_network() {
+        let p = sample::network(400, sample::Policy::Cap, 1);
+        let options = Options { rounds: 2, bound_steps: 200, moves: 800, ..Options::default() };
+        let s = solve(&p, &options, &Silent).expect("sound");
+        let m = Compiled::new(&p).expect("sound");
+        let l = Lagrangian::new(&m);
+        let b = l.climb(None, 200, Some(s.account.cost), f64::INFINITY, None, &Silent).0;
+        let (left, all) = (alive(&l, &b.prices, s.account.cost).count(), Alive::all(&m).count());
+        assert!(left * 2 < all, "{left} of {all} columns are left");
+    }
+}

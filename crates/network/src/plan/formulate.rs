@@ -340,11 +340,8 @@ impl Formulated {
 }
 
 #[cfg(test)]
-#[path = "../../tests/common/small.rs"]
-mod small;
-
-#[cfg(test)]
 mod tests {
+    use super::super::small;
     use super::*;
     use crate::plan::check::account;
     use crate::plan::search::Random;

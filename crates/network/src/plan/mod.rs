@@ -20,6 +20,9 @@ pub mod instance;
 pub mod sample;
 pub mod schedule;
 mod search;
+#[cfg(test)]
+#[path = "../../tests/common/small.rs"]
+mod small;
 pub mod solver;
 mod ties;
 mod tighten;

@@ -162,8 +162,26 @@ fn names_of_regions(
     }
     let mut list: Vec<_> = sums.into_iter().collect();
     list.sort_by(|a, b| b.1.0.total_cmp(&a.1.0).then(a.0.cmp(b.0)));
-    for (name, (n, x, y)) in list.into_iter().take(24) {
+    // Large regions first; a name that would lie over another one is left out. The first few are
+    // written large on a small screen and need room for that.
+    let mut taken: Vec<[f64; 4]> = Vec::new();
+    let mut large = 0;
+    for (name, (n, x, y)) in list.into_iter().take(40) {
         let (x, y) = xy((x / n, y / n));
-        let _ = write!(o, "<text class=place x={x:.1} y={y:.1}>{}</text>", super::esc(name));
+        let around = |size: f64| {
+            let half = 0.3 * size * name.chars().count() as f64;
+            [x - half, y - size, x + half, y + 0.2 * size]
+        };
+        let free = |b: &[f64; 4], taken: &[[f64; 4]]| {
+            taken.iter().all(|t| b[2] < t[0] || b[0] > t[2] || b[3] < t[1] || b[1] > t[3])
+        };
+        let class = match () {
+            () if large < 8 && free(&around(30.0), &taken) => "place",
+            () if free(&around(13.0), &taken) => "place minor",
+            () => continue,
+        };
+        large += usize::from(class == "place");
+        taken.push(around(if class == "place" { 30.0 } else { 13.0 }));
+        let _ = write!(o, "<text class=\"{class}\" x={x:.1} y={y:.1}>{}</text>", super::esc(name));
     }
 }

@@ -30,8 +30,10 @@ fn money(x: f64) -> String {
         format!("{:.2} bn", x / 1e9)
     } else if a >= 1e6 {
         format!("{:.1} m", x / 1e6)
-    } else {
+    } else if a >= 1.0 {
         format!("{:.0} k", x / 1e3)
+    } else {
+        "0".into()
     }
 }
 
@@ -81,21 +83,26 @@ fn figure(out: &mut String, value: &str, what: &str) {
 
 /// A table with a header; cells that start with a digit, sign or blank unit are set right.
 fn table(out: &mut String, header: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let rows: Vec<Vec<String>> = rows.collect();
+    // A column of figures stands at the right, its head as well; dates are no figures.
+    let figure = |k: usize, c: &str| {
+        let date = c.len() == 10 && c.split('-').count() == 3;
+        k > 0 && !date && c.starts_with(|x: char| x.is_ascii_digit() || x == '-') && c.len() < 30
+    };
+    let right = |k: usize| rows.iter().filter_map(|r| r.get(k)).any(|c| figure(k, c));
     out.push_str("<div class=scroll><table><thead><tr>");
-    for h in header {
-        let _ = write!(out, "<th>{}</th>", esc(h));
+    for (k, h) in header.iter().enumerate() {
+        let _ = write!(out, "<th{}>{}</th>", if right(k) { " class=n" } else { "" }, esc(h));
     }
     out.push_str("</tr></thead><tbody>");
-    for r in rows {
+    for r in &rows {
         out.push_str("<tr>");
         for (k, c) in r.iter().enumerate() {
-            let number =
-                k > 0 && c.starts_with(|x: char| x.is_ascii_digit() || x == '-') && c.len() < 30;
             let class = match c.as_str() {
                 "kept" => " class=pass",
                 "not kept" => " class=fail",
                 "not known" => " class=unknown",
-                _ if number => " class=n",
+                _ if figure(k, c) => " class=n",
                 _ => "",
             };
             let _ = write!(out, "<td{class}>{}</td>", esc(c));
@@ -207,7 +214,11 @@ fn board(o: &mut String, shown: &Shown<'_>) {
                 format!("{:.2}", c.exposure_years),
                 count(c.customer_minutes),
                 count(c.hhi),
-                c.compliant.map_or("not within the plan".into(), |d| d.to_string()),
+                match (c.compliant, c.compliant_if_passing) {
+                    (Some(d), _) => d.to_string(),
+                    (None, Some(d)) => format!("{d}, if what is unknown passes"),
+                    (None, None) => "not within the plan".into(),
+                },
             ]
         }),
     );

@@ -58,6 +58,9 @@ mod tests {
                 "{row}"
             );
             assert!(points(row).all(|(x, y)| x.abs() <= 180.0 && y.abs() <= 90.0), "{row}");
+            // A line that went round the back of the map would cross all of it.
+            let far = points(row).zip(points(row).skip(1)).any(|(a, b)| (a.0 - b.0).abs() > 90.0);
+            assert!(!far, "{row}");
         }
     }
 

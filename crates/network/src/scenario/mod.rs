@@ -34,6 +34,8 @@ pub struct Column {
     pub hhi: f64,
     /// First date on which every rule is kept, if there is one.
     pub compliant: Option<crate::date::Date>,
+    /// The same if what is unknown passes.
+    pub compliant_if_passing: Option<crate::date::Date>,
 }
 
 impl Column {
@@ -63,7 +65,12 @@ impl Column {
             let mut then = d.compliance.iter().filter(|a| a.on == *on);
             then.all(|a| a.kept == crate::evidence::Status::Pass)
         };
-        let compliant = dates.into_iter().find(kept);
+        let none_fails = |on: &crate::date::Date| {
+            let mut then = d.compliance.iter().filter(|a| a.on == *on);
+            then.all(|a| a.kept != crate::evidence::Status::Fail)
+        };
+        let compliant = dates.iter().copied().find(kept);
+        let compliant_if_passing = dates.into_iter().find(none_fails);
         Self {
             policy: d.policy.clone(),
             status: d.status,
@@ -75,6 +82,7 @@ impl Column {
             vendors: radio.as_ref().map(|r| r.vendors.clone()).unwrap_or_default(),
             hhi: radio.map_or(0.0, |r| r.hhi.low),
             compliant,
+            compliant_if_passing,
         }
     }
 }
