@@ -30,7 +30,11 @@ pub struct Apt {
 impl Apt {
     /// The package list of `suite`, fetched when there is none yet.
     pub fn new(suite: &str) -> Result<Self, String> {
-        let folder = folder().join("apt").join(suite);
+        Self::with(suite, suite, "deb")
+    }
+
+    fn with(name: &str, suite: &str, kind: &str) -> Result<Self, String> {
+        let folder = folder().join("apt").join(name);
         let config = folder.join("apt.conf");
         let apt = Self { folder: folder.clone(), config: config.clone() };
         if config.exists() {
@@ -41,7 +45,8 @@ impl Apt {
             fs::create_dir_all(place(f)).map_err(|e| format!("{}: {e}", place(f).display()))?;
         }
         let key = "/usr/share/keyrings/debian-archive-keyring.gpg";
-        let source = format!("deb [signed-by={key}] http://deb.debian.org/debian {suite} main\n");
+        let source =
+            format!("{kind} [signed-by={key}] http://deb.debian.org/debian {suite} main\n");
         let all: String = ARCHITECTURES.iter().map(|a| format!("\"{a}\";")).collect();
         let base = folder.display();
         let text = format!(
@@ -104,6 +109,45 @@ impl Apt {
         self.run(&["download", "-q", &format!("{name}:{architecture}")], &folder)?;
         cached().ok_or_else(|| format!("{name}:{architecture}: apt-get left no file"))
     }
+}
+
+/// The unpacked source package `name` of `suite`, and upstream's version. Needs `apt-get` and `dpkg-dev`.
+pub fn source(suite: &str, name: &str) -> Result<(PathBuf, String), String> {
+    let place = folder().join("sources").join(name);
+    let apt = Apt::with(&format!("{suite}-source"), suite, "deb-src")?;
+    let dsc = || {
+        let entries = fs::read_dir(&place).into_iter().flatten().flatten();
+        entries.map(|e| e.path()).find(|p| p.extension().is_some_and(|x| x == "dsc"))
+    };
+    if dsc().is_none() {
+        fs::create_dir_all(&place).map_err(|e| format!("{}: {e}", place.display()))?;
+        apt.run(&["source", "-q", name], &place)?;
+    }
+    let dsc = dsc().ok_or_else(|| format!("{name}: apt-get source left no .dsc"))?;
+    let tree = fs::read_dir(&place)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .find(|p| p.is_dir())
+        .ok_or_else(|| format!("{name}: apt-get source unpacked nothing (package dpkg-dev)"))?;
+    Ok((tree, upstream_version(&dsc)))
+}
+
+/// The file of this name anywhere below `folder`, links not followed.
+pub fn find_file(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut open = vec![folder.to_path_buf()];
+    while let Some(at) = open.pop() {
+        for entry in fs::read_dir(&at).into_iter().flatten().flatten() {
+            let path = entry.path();
+            match entry.file_type() {
+                Ok(t) if t.is_dir() => open.push(path),
+                Ok(t) if t.is_file() && file_name(&path) == name => return Some(path),
+                _ => {}
+            }
+        }
+    }
+    None
 }
 
 /// Last part of a path, as text.

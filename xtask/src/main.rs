@@ -17,6 +17,7 @@ mod peers;
 mod quality;
 mod schema;
 mod starter;
+mod static_copies;
 mod tidy;
 
 /// A chore fails with one sentence.
@@ -58,7 +59,7 @@ const CHORES: &[Chore] = &[
     ),
     (
         "quality",
-        "measure on labelled truth: identification [--offline] [--peers] | matching [--verbose] | network [--highs]",
+        "measure on labelled truth: identification [--offline] [--peers] | matching [--verbose] | static | network [--highs] | static",
         quality::run,
     ),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::{Outcome, identification, matching, network, root};
+use crate::{Outcome, identification, matching, network, root, static_copies};
 
 /// `quality WHAT`.
 pub fn run(arguments: &[String]) -> Outcome {
@@ -12,7 +12,8 @@ pub fn run(arguments: &[String]) -> Outcome {
         Some("identification") => identification::run(rest),
         Some("matching") => matching::run(rest),
         Some("network") => network::run(rest),
-        _ => Err("say what to measure: identification, matching, network".into()),
+        Some("static") => static_copies::run(rest),
+        _ => Err("say what to measure: identification, matching, network, static".into()),
     }
 }
 
