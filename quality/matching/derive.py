@@ -51,6 +51,14 @@ def write(name, rows):
     print(f'{name}: {len(out)} rows, {yes} affected')
 
 
+def agreed(rows):
+    """Without what is labelled both ways, as where a second advisory names a second fixing revision."""
+    labels = {}
+    for r in rows:
+        labels.setdefault(r[:2], set()).add(r[2])
+    return [r for r in rows if len(labels[r[:2]]) == 1]
+
+
 def take(rows, step):
     """Every step-th row, so that large sets stay balanced over years."""
     return [r for i, r in enumerate(rows) if i % step == 0]
@@ -156,7 +164,11 @@ def mbedtls():
         # Advisories about the crypto library of its own mix the versions of two products.
         if 'Crypto' in text:
             continue
+        # Beside releases the list has branches (3.6) and releases of the crypto library, whose numbers lie below what the
+        # text says is affected ("all versions of Mbed TLS up to 3.6.4", fixed in 3.6.5 and 1.0.0).
+        ends = [padded(numbers(v)) for v in re.findall(r'(?<!prior )(?:to|through|including)(?: Mbed TLS)? (\d+\.\d+\.\d+)', text)]
         fixed = [v for v in record['fixed_versions'] if (numbers(v) or (0,))[0] and len(numbers(v)) == 3]
+        fixed = [v for v in fixed if not ends or padded(numbers(v)) > min(ends)]
         m = re.match(r'(?i)(?:all versions? of )?(?:mbed TLS|PolarSSL)(?: (?:from |since )?(?:version )?(\d+(?:\.\d+)+))?', text)
         whole = text.lower().startswith('all version')
         for cve in record['cves']:
@@ -198,12 +210,11 @@ def kernel():
 
 
 def distributions():
-    # Source packages under the name that the starter database has them by; a second advisory about the same fix (DSA-N-2)
-    # makes two fixing revisions, which label nothing.
-    rows = []
+    # A second advisory about the same fix (DSA-N-2) makes two fixing revisions, which label nothing.
+    rows, fixes = [], {}
     suites = {'stretch': '9', 'buster': '10', 'bullseye': '11'}
     want = {'openssl', 'curl', 'dnsmasq', 'busybox', 'openssh', 'expat', 'zlib', 'wpa', 'lighttpd', 'nginx',
-            'sudo', 'net-snmp', 'strongswan', 'libxml2', 'openldap', 'frr', 'quagga', 'asterisk', 'tcpdump', 'rsync', 'ntp'}
+            'sudo', 'net-snmp', 'strongswan', 'libxml2', 'openldap', 'frr', 'quagga', 'asterisk', 'tcpdump', 'rsync', 'ntp', 'apache2', 'bind9'}
     for name in ('debian-dsa-list.txt.gz', 'debian-dla-list.txt.gz'):
         cves = []
         for line in gzip.open(DATA / name, 'rt', encoding='utf-8'):
@@ -217,12 +228,14 @@ def distributions():
             tail = re.fullmatch(r'(.*\+deb\d+u)(\d+)', m[3])
             for cve in cves[:3]:
                 purl = f'pkg:deb/debian/{m[2]}@%s?distro=debian-{suites[m[1]]}'
+                fixes.setdefault((m[2], m[1], cve), set()).add(m[3])
                 at = m[3].replace('+', '%2B').replace(':', '%3A')
-                rows.append((purl % at, cve, 'not-affected', m[2], f'Debian {m[1]}: fixing revision'))
+                rows.append((purl % at, cve, 'not-affected', m[2], f'Debian {m[1]}: fixing revision', (m[2], m[1], cve)))
                 if tail and int(tail[2]) > 1:
                     below = f'{tail[1]}{int(tail[2]) - 1}'.replace('+', '%2B').replace(':', '%3A')
-                    rows.append((purl % below, cve, 'affected', m[2], f'Debian {m[1]}: revision before the fix'))
-    debian = take(rows, 4)
+                    rows.append((purl % below, cve, 'affected', m[2], f'Debian {m[1]}: revision before the fix', (m[2], m[1], cve)))
+    # Rows carry their key behind them until all fixing revisions are known.
+    debian = take(agreed([r[:5] for r in rows if len(fixes[r[5]]) == 1]), 4)
     rows = []
     for branch in lines('alpine-secdb.jsonl.gz'):
         if branch['branch'] not in ('3.15', '3.18', '3.20') or branch['repo'] != 'main':
@@ -240,7 +253,7 @@ def distributions():
                     m = re.fullmatch(r'(.*-r)(\d+)', fixed)
                     if m and int(m[2]) > 0:
                         rows.append((purl % f'{m[1]}{int(m[2]) - 1}', cve, 'affected', pkg['name'], f"Alpine {branch['branch']}: revision before the fix"))
-    write('distributions.tsv', debian + take(rows, 3))
+    write('distributions.tsv', debian + take(agreed(rows), 3))
 
 
 NVD = {

@@ -13,14 +13,14 @@ use std::{
     path::Path,
 };
 
-use crate::Outcome;
+use crate::{Outcome, marks, marks::Functions};
 
 /// Options that must all be on.
 type All = BTreeSet<String>;
 /// Any of these holds.
 type Any = BTreeSet<All>;
 
-/// More alternatives than this are one: always.
+/// More alternatives than this become one: what all of them have in common.
 const MOST: usize = 8;
 
 /// Reads source trees and prints the table of all of them.
@@ -69,6 +69,8 @@ fn text(trees: &[Tree]) -> String {
     for (option, values) in merged(Tree::dependencies) {
         values.iter().for_each(|(value, places)| out.push_str(&line(&option, value, places)));
     }
+    let known: Vec<_> = trees.iter().map(|t| marks::of_tree(&t.functions)).collect();
+    out.push_str(&marks::section(&known));
     out
 }
 
@@ -77,6 +79,7 @@ struct Tree {
     version: String,
     files: BTreeMap<String, Any>,
     depends: BTreeMap<String, All>,
+    functions: BTreeMap<String, Functions>,
 }
 
 impl Tree {
@@ -109,8 +112,11 @@ impl Tree {
         for arch in arches.flatten().filter(|e| e.path().is_dir()) {
             walk.folder(&format!("arch/{}", arch.file_name().to_string_lossy()), &All::new(), 0);
         }
+        let visited = walk.seen;
         let mut files = walk.files;
-        for path in included(root) {
+        let included = included(root);
+        files.extend(unnamed(root, &files, &visited, &included));
+        for path in included {
             files.remove(&path);
         }
         let mut options: BTreeSet<String> = files.values().flatten().flatten().cloned().collect();
@@ -126,13 +132,25 @@ impl Tree {
         }
         let depends =
             all.into_iter().filter(|(o, d)| options.contains(o) && !d.is_empty()).collect();
-        Ok(Self { version, files, depends })
+        let functions = files
+            .keys()
+            .filter(|p| p.ends_with(".c"))
+            .filter_map(|path| Some((path.clone(), marks::functions(&read(&root.join(path))?))));
+        let functions = functions.collect();
+        Ok(Self { version, files, depends, functions })
     }
 
     /// Alternatives of each file: `A&B|C`, or `y`.
     fn conditions(&self) -> BTreeMap<String, String> {
         let written = |any: &Any| {
-            if any.len() > MOST || any.iter().any(All::is_empty) {
+            if any.len() > MOST {
+                // What all alternatives want must be on whichever holds.
+                let mut all = any.iter();
+                let first = all.next().cloned().unwrap_or_default();
+                let common = all.fold(first, |c, a| c.intersection(a).cloned().collect());
+                return if common.is_empty() { "y".to_owned() } else { joined(&common) };
+            }
+            if any.iter().any(All::is_empty) {
                 return "y".to_owned();
             }
             any.iter().map(joined).collect::<Vec<_>>().join("|")
@@ -371,6 +389,75 @@ fn lines(text: &str) -> Vec<Line> {
                     words: value.split_whitespace().map(str::to_owned).collect(),
                 });
             }
+        }
+    }
+    out
+}
+
+/// Sources that no build file was seen to name, because it makes their names: what the folders around them are entered
+/// under. A folder that a build file elsewhere speaks of is left out.
+fn unnamed(
+    root: &Path,
+    files: &BTreeMap<String, Any>,
+    visited: &BTreeSet<(String, All)>,
+    included: &BTreeSet<String>,
+) -> BTreeMap<String, Any> {
+    let (mut sources, mut builds) = (Vec::new(), Vec::new());
+    let mut open = vec![String::new()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(root.join(&dir)).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let path = join(&dir, &name);
+            let outside = ["Documentation", "tools", "scripts", "samples", "debian"];
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() && !outside.contains(&&*path) => open.push(path),
+                Ok(kind) if kind.is_dir() => {}
+                _ if name == "Kbuild" || name.starts_with("Makefile") => {
+                    builds.push((dir.clone(), read(&root.join(&path)).unwrap_or_default()));
+                }
+                _ if name.ends_with(".c") || name.ends_with(".S") => {
+                    sources.push((dir.clone(), path))
+                }
+                _ => {}
+            }
+        }
+    }
+    let within = |dir: &str, folder: &str| {
+        dir.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut known: BTreeMap<String, Any> = BTreeMap::new();
+    let mut conditions = |dir: &str| -> Any {
+        if let Some(any) = known.get(dir) {
+            return any.clone();
+        }
+        let mut folder = dir;
+        let any = loop {
+            if !folder.contains('/') {
+                break Any::new();
+            }
+            let any: Any =
+                visited.iter().filter(|(d, _)| within(d, folder)).map(|(_, c)| c.clone()).collect();
+            if !any.is_empty() {
+                // The names of the two last folders tell one from another.
+                let tail =
+                    folder.rmatch_indices('/').nth(1).map_or(folder, |(at, _)| &folder[at + 1..]);
+                let elsewhere =
+                    |(d, text): &(String, String)| !within(d, folder) && text.contains(tail);
+                break if builds.iter().any(elsewhere) { Any::new() } else { any };
+            }
+            folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+        };
+        known.insert(dir.to_owned(), any.clone());
+        any
+    };
+    let mut out = BTreeMap::new();
+    for (dir, path) in sources {
+        if files.contains_key(&path) || included.contains(&path) || dir.starts_with("arch/") {
+            continue;
+        }
+        let any = conditions(&dir);
+        if !any.is_empty() && !any.iter().any(All::is_empty) {
+            out.insert(path, any);
         }
     }
     out

@@ -10,7 +10,9 @@ mod fuzz;
 mod identification;
 mod identification_peers;
 mod kbuild;
+mod kernel;
 mod licences;
+mod marks;
 mod matching;
 mod network;
 mod peers;
@@ -59,7 +61,7 @@ const CHORES: &[Chore] = &[
     ),
     (
         "quality",
-        "measure on labelled truth: identification [--offline] [--peers] | matching [--verbose] | static | network [--highs] | static",
+        "measure on labelled truth: identification [--offline] [--peers] | kernel [--offline] [--verbose] | matching [--verbose] | network [--highs] | static",
         quality::run,
     ),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),

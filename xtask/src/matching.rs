@@ -4,18 +4,25 @@
 //! and at least of grade *version*. A row labelled affected that was dismissed is counted apart: there must be none.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, hash_map::Entry},
     fmt::Write as _,
     fs,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use proofmark_advisories::{
+    Key, Record, Store,
     corrections::Corrections,
-    matching::{Outcome, Platform, match_component},
+    matching::{Match, Outcome, Platform, match_component},
+    record::Threat,
     sbom,
     starter::Starter,
 };
-use proofmark_model::Grade;
+use proofmark_model::{Grade, assessment::DataVersion};
 
 use crate::{Outcome as Done, quality::write_section, root};
 
@@ -56,51 +63,128 @@ impl Count {
     }
 }
 
+/// The records of some CVEs only, read once. What is said about one CVE does not depend on the others, and a kernel has
+/// thousands of them for each of five hundred versions.
+struct Asked<'a> {
+    all: &'a Memory<'a>,
+    cves: BTreeSet<&'a str>,
+}
+
+/// Records by key, as the store gave them.
+struct Memory<'a> {
+    store: &'a Starter,
+    known: Mutex<HashMap<Key, Arc<Vec<Arc<Record>>>>>,
+}
+
+impl Store for Asked<'_> {
+    fn about(&self, key: &Key) -> Result<Vec<Arc<Record>>, String> {
+        let mut known = self.all.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = match known.entry(key.clone()) {
+            Entry::Occupied(e) => e.get().clone(),
+            Entry::Vacant(e) => e.insert(Arc::new(self.all.store.about(key)?)).clone(),
+        };
+        drop(known);
+        let asked = |r: &&Arc<Record>| r.cves.iter().any(|c| self.cves.contains(c.as_str()));
+        Ok(records.iter().filter(asked).cloned().collect())
+    }
+
+    fn threat(&self, cve: &str) -> Result<Threat, String> {
+        self.all.store.threat(cve)
+    }
+
+    fn feeds(&self) -> Vec<DataVersion> {
+        self.all.store.feeds()
+    }
+}
+
+/// What was answered to one row.
+struct Answer {
+    said: bool,
+    named: bool,
+    dismissed: bool,
+    why: String,
+}
+
+impl Answer {
+    fn of(outcome: &Outcome, cve: &str) -> Self {
+        let found = outcome.matches.iter().find(|m| m.id == cve);
+        let outside = outcome.not_affected.iter().find(|n| n.id == cve);
+        let stands = |m: &&Match| m.dismissed.is_none();
+        Self {
+            said: found.filter(stands).is_some_and(|m| m.grade >= Grade::Version),
+            named: found.filter(stands).is_some_and(|m| m.grade < Grade::Version),
+            dismissed: outside.is_some() || found.is_some_and(|m| m.dismissed.is_some()),
+            why: match (found, outside) {
+                (Some(m), _) => m.reasons.join("; "),
+                (None, Some(n)) => n.reason.clone(),
+                (None, None) => "no record was found".into(),
+            },
+        }
+    }
+}
+
+/// Asks for every row, each component once, on two threads; the answers in the order of the rows.
+fn answers(rows: &[(String, Row)]) -> Result<Vec<Answer>, String> {
+    let store = Starter::open()?;
+    let memory = Memory { store: &store, known: Mutex::default() };
+    let corrections = Corrections::embedded()?;
+    let platform = Platform { os: Some("linux_kernel".into()), ..Platform::default() };
+    let mut asked: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (n, (_, row)) in rows.iter().enumerate() {
+        asked.entry(&row.asked).or_default().push(n);
+    }
+    let asked: Vec<_> = asked.into_iter().collect();
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Answer)>, String> {
+        let mut out = Vec::new();
+        while let Some((text, of)) = asked.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let query = sbom::from_text(text)?;
+            let cves = of.iter().map(|n| rows[*n].1.cve.as_str()).collect();
+            let some = Asked { all: &memory, cves };
+            let outcome = match_component(&query, &some, &platform, &corrections)?;
+            out.extend(of.iter().map(|n| (*n, Answer::of(&outcome, &rows[*n].1.cve))));
+        }
+        Ok(out)
+    };
+    let mut all = thread::scope(|s| {
+        let threads = [s.spawn(work), s.spawn(work)];
+        let joined = threads.map(|t| t.join().unwrap_or_else(|_| Err("a thread panicked".into())));
+        joined
+            .into_iter()
+            .collect::<Result<Vec<_>, _>>()
+            .map(|v| v.into_iter().flatten().collect::<Vec<_>>())
+    })?;
+    all.sort_by_key(|(n, _)| *n);
+    Ok(all.into_iter().map(|(_, a)| a).collect())
+}
+
 /// Measures and writes the section; fails below the marks.
 pub fn run(arguments: &[String]) -> Done {
     let verbose = arguments.iter().any(|a| a == "--verbose");
-    let store = Starter::open()?;
-    let corrections = Corrections::embedded()?;
-    let platform = Platform { os: Some("linux_kernel".into()), ..Platform::default() };
     let mut sets: BTreeMap<String, Count> = BTreeMap::new();
     let mut products: BTreeMap<String, Count> = BTreeMap::new();
     let (mut all, mut confused) = (Count::default(), Vec::new());
-    let mut answers: BTreeMap<String, Outcome> = BTreeMap::new();
-    for (set, rows) in read()? {
-        for row in rows {
-            if !answers.contains_key(&row.asked) {
-                let query = sbom::from_text(&row.asked)?;
-                answers.insert(
-                    row.asked.clone(),
-                    match_component(&query, &store, &platform, &corrections)?,
-                );
-            }
-            let Some(outcome) = answers.get(&row.asked) else { continue };
-            let found = outcome.matches.iter().find(|m| m.id == row.cve);
-            let said = found.is_some_and(|m| m.dismissed.is_none() && m.grade >= Grade::Version);
-            let named = found.is_some_and(|m| m.dismissed.is_none() && m.grade < Grade::Version);
-            let outside = outcome.not_affected.iter().find(|n| n.id == row.cve);
-            let dismissed = outside.is_some() || found.is_some_and(|m| m.dismissed.is_some());
-            let set = sets.entry(set.clone()).or_default();
-            let product = products.entry(row.product.clone()).or_default();
-            for c in [set, product, &mut all] {
-                c.rows += 1;
-                c.hits += usize::from(row.affected && said);
-                c.false_positives += usize::from(!row.affected && said);
-                c.misses += usize::from(row.affected && !said);
-                c.named += usize::from(named);
-                c.dismissed += usize::from(row.affected && dismissed);
-            }
-            if row.affected != said {
-                let why = match (found, outside) {
-                    (Some(m), _) => m.reasons.join("; "),
-                    (None, Some(n)) => n.reason.clone(),
-                    (None, None) => "no record was found".into(),
-                };
-                let expected = if row.affected { "missed" } else { "false" };
-                confused
-                    .push(format!("{expected}: {} {} ({}): {why}", row.asked, row.cve, row.how));
-            }
+    let rows: Vec<(String, Row)> = read()?
+        .into_iter()
+        .flat_map(|(set, rows)| rows.into_iter().map(move |r| (set.clone(), r)))
+        .collect();
+    for ((set, row), answer) in rows.iter().zip(answers(&rows)?) {
+        let set = sets.entry(set.clone()).or_default();
+        let product = products.entry(row.product.clone()).or_default();
+        for c in [set, product, &mut all] {
+            c.rows += 1;
+            c.hits += usize::from(row.affected && answer.said);
+            c.false_positives += usize::from(!row.affected && answer.said);
+            c.misses += usize::from(row.affected && !answer.said);
+            c.named += usize::from(answer.named);
+            c.dismissed += usize::from(row.affected && answer.dismissed);
+        }
+        if row.affected != answer.said {
+            let expected = if row.affected { "missed" } else { "false" };
+            confused.push(format!(
+                "{expected}: {} {} ({}): {}",
+                row.asked, row.cve, row.how, answer.why
+            ));
         }
     }
     let mut body = String::from(

@@ -3,17 +3,18 @@
 
 use std::fs;
 
-use crate::{Outcome, identification, matching, network, root, static_copies};
+use crate::{Outcome, identification, kernel, matching, network, root, static_copies};
 
 /// `quality WHAT`.
 pub fn run(arguments: &[String]) -> Outcome {
     let rest = arguments.get(1..).unwrap_or_default();
     match arguments.first().map(String::as_str) {
         Some("identification") => identification::run(rest),
+        Some("kernel") => kernel::run(rest),
         Some("matching") => matching::run(rest),
         Some("network") => network::run(rest),
         Some("static") => static_copies::run(rest),
-        _ => Err("say what to measure: identification, matching, network, static".into()),
+        _ => Err("say what to measure: identification, kernel, matching, network, static".into()),
     }
 }
 

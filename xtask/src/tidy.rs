@@ -28,7 +28,16 @@ const EDGES: &[(&str, &[&str])] = &[
     ("proofmark-components", &["proofmark-model"]),
     ("proofmark-report", &["proofmark-model"]),
     ("proofmark-network", &["proofmark-model"]),
-    ("proofmark-fuzz", &["proofmark-model", "proofmark-unpack", "proofmark-inspect"]),
+    (
+        "proofmark-fuzz",
+        &[
+            "proofmark-model",
+            "proofmark-unpack",
+            "proofmark-inspect",
+            "proofmark-advisories",
+            "proofmark-report",
+        ],
+    ),
     (
         "proofmark",
         &[

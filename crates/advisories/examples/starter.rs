@@ -11,7 +11,9 @@ use std::{
 };
 
 use proofmark_advisories::{
-    Key, Record, date,
+    Key, Record,
+    corrections::Corrections,
+    date,
     feed::{Item, Parsed, open},
     record::{Node, Subject},
     starter,
@@ -39,6 +41,9 @@ const PACKAGES: &[&str] = &[
     "build-system-cve-status.jsonl.gz",
 ];
 
+/// Source packages of distributions that hold several of the components.
+const SHARED: &[&str] = &["wpa"];
+
 type Failure = Box<dyn std::error::Error>;
 
 /// What a component is called.
@@ -61,6 +66,17 @@ fn names(path: &Path) -> Result<Names, Failure> {
         let aliases = c["aliases"].as_array().into_iter().flatten();
         let all = [&c["name"], &c["purl"]["name"]].into_iter().chain(aliases);
         names.packages.extend(all.filter_map(|n| Some(n.as_str()?.to_lowercase())));
+    }
+    names.packages.extend(SHARED.iter().map(|n| (*n).to_owned()));
+    // Distributions have some of them under a name of their own, such as apache2, bind9, wpa.
+    for product in Corrections::embedded()?.products() {
+        let known = product
+            .pairs
+            .iter()
+            .any(|(v, p)| names.products.contains(&Key::Cpe(v.clone(), p.clone())));
+        if known {
+            names.packages.extend(product.names.iter().cloned());
+        }
     }
     Ok(names)
 }

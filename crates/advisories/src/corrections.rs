@@ -323,6 +323,19 @@ impl Corrections {
             .or_else(|| owner.and_then(|o| by_name(&o.source)))
     }
 
+    /// The known name that differs least from this one, where it differs by a slip of the pen.
+    #[must_use]
+    pub fn similar(&self, name: &str) -> Option<&str> {
+        let asked = normal(name);
+        let names = self
+            .products
+            .iter()
+            .flat_map(|p| &p.names)
+            .filter(|n| n.len().abs_diff(asked.len()) < 3);
+        let near = names.map(|n| (distance(&asked, n), n)).min()?;
+        (near.0 > 0 && near.0 < 3 && near.0.saturating_mul(3) <= asked.len()).then_some(near.1)
+    }
+
     /// The correction of a record for a product in a version.
     #[must_use]
     pub fn correction(
@@ -390,7 +403,43 @@ impl RecordEntry {
     }
 }
 
+/// Characters to be inserted, left out or exchanged to make one text of the other.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let (mut corner, mut left) = (i, i.saturating_add(1));
+        let mut next = vec![left];
+        for (y, above) in b.bytes().zip(row.iter().skip(1)) {
+            let exchanged = corner.saturating_add(usize::from(x != y));
+            left = exchanged.min(left.saturating_add(1)).min(above.saturating_add(1));
+            corner = *above;
+            next.push(left);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 /// Names differ in case and in `-`, `_`, space; nothing else is overlooked.
 fn normal(name: &str) -> String {
     name.trim().to_ascii_lowercase().replace(['_', ' '], "-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slips_of_the_pen() {
+        let c = Corrections::embedded().unwrap_or_default();
+        assert_eq!(c.similar("drpbear"), Some("dropbear"));
+        assert_eq!(c.similar("opensll"), Some("openssl"));
+        // What is known needs no hint, and what is far away gets none.
+        assert_eq!(c.similar("openssl"), None);
+        assert_eq!(c.similar("company-portal"), None);
+        assert_eq!(
+            (distance("kitten", "sitting"), distance("", "ab"), distance("ab", "")),
+            (3, 2, 2)
+        );
+    }
 }

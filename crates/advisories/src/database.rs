@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// Number of the layout. A database of another one has to be imported anew.
-pub(crate) const LAYOUT: i64 = 1;
+pub(crate) const LAYOUT: i64 = 2;
 
 /// `PMad`: tells the file from other SQLite files.
 pub(crate) const APPLICATION: i64 = 0x504d_6164;

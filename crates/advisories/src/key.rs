@@ -124,7 +124,25 @@ pub fn of_subject(subject: &Subject) -> Option<Key> {
 /// Whether a record is found under a key.
 #[must_use]
 pub fn mentions(record: &Record, key: &Key) -> bool {
-    keys(record).contains(key)
+    let stated = || record.statements.iter().any(|s| of_subject(&s.subject).as_ref() == Some(key));
+    match key {
+        Key::Id(_) => std::iter::once(&record.id).chain(&record.cves).any(|id| Key::id(id) == *key),
+        Key::Cpe(..) => names(&record.configurations, key) || stated(),
+        _ => stated(),
+    }
+}
+
+/// Whether a name that can be vulnerable has this key.
+fn names(nodes: &[Node], key: &Key) -> bool {
+    let mut open: Vec<&Node> = nodes.iter().collect();
+    while let Some(node) = open.pop() {
+        let own = node.matches.iter().filter(|m| m.vulnerable);
+        if own.map(|m| Key::cpe(&m.cpe)).any(|k| k.as_ref() == Some(key)) {
+            return true;
+        }
+        open.extend(&node.nodes);
+    }
+    false
 }
 
 /// A CVE id as one number: the year, then ten digits. None where it is not a CVE id.

@@ -100,6 +100,9 @@ pub struct Statement {
     /// `vulnerable_code_not_present`, ...).
     #[serde(default)]
     pub reason: Option<String>,
+    /// Added to the record by somebody other than its author, such as CISA to records of the CVE list.
+    #[serde(default)]
+    pub added: bool,
 }
 
 /// What a statement is about.

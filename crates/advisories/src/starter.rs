@@ -4,7 +4,7 @@
 //! are inflated when one of them is asked for; opening reads a head of some kilobytes.
 //!
 //! ```text
-//! "PMstart1", length of the head (u32), head (postcard)
+//! "PMstart2", length of the head (u32), head (postcard)
 //! index    pairs of u32: 32 bits of a key, number of a record; sorted
 //! threats  u64 CVE number, u32: highest bit = known exploited, the rest = EPSS in ppm + 1, or 0; sorted
 //! blocks   deflated, each a list of records (postcard)
@@ -30,7 +30,7 @@ use crate::{
     record::{Key, Record, Store, Threat},
 };
 
-const MAGIC: &[u8; 8] = b"PMstart1";
+const MAGIC: &[u8; 8] = b"PMstart2";
 /// Plain bytes of a block, roughly: small enough to be inflated for one record, large enough to compress well.
 const BLOCK: usize = 96 << 10;
 /// Largest plain block that is read.

@@ -388,6 +388,55 @@ fn a_killed_import_leaves_the_old_database() {
     assert!(!folder.path().join("a.db.new").exists());
 }
 
+/// Not a test: what the next one starts as a process of its own, in order to see how much memory it takes.
+#[test]
+#[ignore = "run by a_huge_record_is_named_and_costs_no_memory"]
+fn huge_record_in_a_process() {
+    let Some(db) = std::env::var_os("CHILD_DB") else { return };
+    let file = Path::new(&db).with_extension("json");
+    let summary = import(Path::new(&db), &[file], &Options::default(), &mut |_| {}).unwrap();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find(|l| l.starts_with("VmHWM")).unwrap().to_owned();
+    let told = &summary.first_problems[0];
+    fs::write(
+        Path::new(&db).with_extension("told"),
+        format!("{} {} {}\n{}\n{peak}\n", summary.new, summary.problems, told.record, told.reason),
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_huge_record_is_named_and_costs_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("a.db");
+    let text = page(3, "2020-01-01");
+    let at = text.find("\"id\":\"CVE-2020-00002\",").unwrap() + "\"id\":\"CVE-2020-00002\",".len();
+    let mut file = std::io::BufWriter::new(fs::File::create(db.with_extension("json")).unwrap());
+    file.write_all(&text.as_bytes()[..at]).unwrap();
+    file.write_all(b"\"x\":[").unwrap();
+    let block = "\"yyyyyyyyyyyyyyyy\",".repeat(1 << 16);
+    // 200 MB of small values.
+    for _ in 0..(200 << 20) / block.len() {
+        file.write_all(block.as_bytes()).unwrap();
+    }
+    file.write_all(b"1],").unwrap();
+    file.write_all(&text.as_bytes()[at..]).unwrap();
+    file.into_inner().unwrap().sync_all().unwrap();
+    let done = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "huge_record_in_a_process", "--ignored", "--quiet"])
+        .env("CHILD_DB", db.as_os_str())
+        .stdout(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(done.success());
+    let told = fs::read_to_string(db.with_extension("told")).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines[0], "2 1 CVE-2020-00002", "{told}");
+    assert!(lines[1].contains("larger than the limit"), "{told}");
+    let kilobytes: u64 = lines[2].split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(kilobytes < 300 << 10, "{told}");
+}
+
 #[test]
 fn two_imports_at_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -79,6 +79,13 @@ fn another_instruction_set_is_absent_where_the_own_one_is_known() {
     assert!(!is_no(&ask(&["arch/mips/kernel/traps.c"], &p)));
     p.machine = None;
     assert!(!is_no(&ask(&["arch/x86/kvm/svm.c"], &p)));
+    // Its configuration or its system calls tell what it was built for.
+    p.config.insert("ARM".into(), "y".into());
+    assert!(is_no(&ask(&["arch/x86/kvm/svm.c"], &p)));
+    p.config.clear();
+    p.symbols = vec!["__arm64_sys_read".into(), "do_exit".into()];
+    assert!(is_no(&ask(&["arch/x86/kvm/svm.c"], &p)));
+    assert!(!is_no(&ask(&["arch/arm64/kvm/arm.c"], &p)));
 }
 
 #[test]
@@ -110,4 +117,33 @@ fn a_module_counts_as_present_where_it_was_shipped() {
 fn moved_files_are_known_by_their_new_name() {
     let p = picture("6.1.50", &[("NET", "y"), ("CIFS", "n")], true);
     assert!(is_no(&ask(&["fs/cifs/smb2ops.c"], &p)));
+}
+
+#[test]
+fn a_complete_symbol_table_shows_what_is_missing_where_no_module_can_bring_it() {
+    let mut p = picture("6.1.50", &[], false);
+    p.symbols =
+        ["do_exit", "schedule", "start_kernel", "tcf_register_action"].map(String::from).into();
+    p.symbols_complete = true;
+    // By a function that every build of the file has, or by the lack of all of them.
+    assert!(is_yes(&ask(&["net/sched/act_api.c"], &p)));
+    assert!(is_no(&ask(&["net/netfilter/nf_tables_api.c"], &p)));
+    assert!(
+        matches!(ask(&["net/vendor/secret.c"], &p), Compiled::Unknown(_)),
+        "a file without marks"
+    );
+    let refuses = |change: fn(&mut KernelPicture)| {
+        let mut other = p.clone();
+        change(&mut other);
+        other.symbols.sort();
+        !is_no(&ask(&["net/netfilter/nf_tables_api.c"], &other))
+    };
+    assert!(refuses(|p| p.symbols_complete = false), "not read to its end");
+    assert!(refuses(|p| p.symbols.retain(|s| s != "do_exit")), "no table of a kernel");
+    assert!(refuses(|p| p.symbols.push("load_module".into())), "a module may bring it");
+    assert!(refuses(|p| p.release = "4.14.98".into()), "its functions may have had other names");
+    // What is seen outweighs a configuration that says otherwise.
+    p.config.insert("NET_CLS_ACT".into(), "n".into());
+    p.config_complete = true;
+    assert!(is_yes(&ask(&["net/sched/act_api.c"], &p)));
 }

@@ -12,7 +12,7 @@ use proofmark_advisories::{
     cpe::Cpe,
     kernel::KernelPicture,
     matching::{Features, Match, Occurrence, Outcome, Owner, Platform, Query, match_component},
-    record::{Score, Status, Threat},
+    record::{Score, Statement, Status, Subject, Threat},
 };
 use proofmark_model::{Digest, Dismissal, Grade};
 use support::*;
@@ -218,6 +218,29 @@ fn the_producer_outranks_nvd_and_both_stay_in_the_reasons() {
     assert!(m.reasons[0].starts_with("the producer") && m.reasons[1].starts_with("NVD"), "{m:#?}");
     let found = ask(records, "openssl", "3.0.6");
     assert_eq!((only(&found).grade, only(&found).dismissed), (Grade::Version, None));
+}
+
+#[test]
+fn what_others_added_to_a_record_counts_least() {
+    let added = Statement {
+        added: true,
+        ..statement(product("Haxx", "curl"), Status::Unknown, &[("0..7.86.0", Status::Affected)])
+    };
+    let cve5 = Record { statements: vec![added], ..record("cve5", "CVE-1") };
+    let own = Record {
+        statements: vec![statement(
+            Subject::Package { ecosystem: "generic".into(), name: "curl".into() },
+            Status::NotAffected,
+            &[("7.10.0..7.83.1", Status::Affected)],
+        )],
+        ..record("osv-curl", "CVE-1")
+    };
+    let found = ask(vec![cve5.clone(), own], "curl", "7.83.1");
+    assert_eq!(only(&found).dismissed, Some(Dismissal::VersionNotAffected));
+    // Where nobody else speaks it decides.
+    let found = ask(vec![cve5], "curl", "7.83.1");
+    assert_eq!((only(&found).grade, only(&found).dismissed), (Grade::Version, None));
+    assert!(only(&found).reasons[0].starts_with("others in the CVE list"));
 }
 
 #[test]

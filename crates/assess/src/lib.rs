@@ -5,16 +5,19 @@
 
 pub mod cache;
 mod components;
+mod kernels;
 pub mod matching;
 mod notes;
 pub mod reconcile;
 pub mod sandbox;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
-use proofmark_advisories::{Store, corrections::Corrections, decisions::Decision};
+use proofmark_advisories::{
+    Store, corrections::Corrections, decisions::Decision, kernel::KernelPicture,
+};
 use proofmark_model::{
-    Artifact, Assessment, ComponentRef, Digest, EntryKind, Provenance, SCHEMA_VERSION,
+    Artifact, Assessment, ComponentRef, Digest, EntryKind, Locator, Provenance, SCHEMA_VERSION,
     assessment::{DataVersion, Image},
 };
 pub use proofmark_unpack::options::Progress;
@@ -48,6 +51,23 @@ pub struct Advisories {
     pub store: Box<dyn Store + Send + Sync>,
     /// Identities, corrections and probes.
     pub corrections: Corrections,
+}
+
+/// What the kernels of an image tell about themselves, each with its place: on what vulnerabilities are judged.
+#[must_use]
+pub fn kernels(input: Input, options: &proofmark_unpack::Options) -> Vec<(Locator, KernelPicture)> {
+    let silent = |_| {};
+    let notebook = Notebook::new(None, &silent);
+    let unpacked = proofmark_unpack::unpack(input, options, &notebook);
+    let (notes, _) = notebook.finish(&unpacked.artifacts, &unpacked.digests);
+    let observations =
+        proofmark_inspect::image(&proofmark_inspect::View::new(&unpacked.artifacts, &notes));
+    kernels::pictures(&matching::Ground {
+        artifacts: &unpacked.artifacts,
+        observations: &observations,
+        notes: &notes,
+        options: &BTreeMap::new(),
+    })
 }
 
 /// Assesses one image. Never fails: what could not be read is part of the result.
@@ -163,7 +183,7 @@ fn image(name: String, artifacts: &[Artifact]) -> Image {
     }
 }
 
-fn budgets(limits: &Limits) -> std::collections::BTreeMap<String, u64> {
+fn budgets(limits: &Limits) -> BTreeMap<String, u64> {
     [
         ("output-bytes", limits.output),
         ("artifact-output-bytes", limits.artifact_output),

@@ -10,7 +10,6 @@ use proofmark_advisories::{
     Store,
     corrections::Corrections,
     decisions::{Bound, Contents, Decision, apply},
-    kernel::KernelPicture,
     matching::{Features, Occurrence, Owner, Platform, Query, match_component},
     status::{Freshness, freshness},
 };
@@ -22,6 +21,8 @@ use proofmark_model::{
     fact::{Executable, Kernel, Package},
 };
 use proofmark_yardstick::needs::STALE;
+
+use crate::kernels::Beside;
 
 /// What a component's bytes tell of its options: those that are there, and the prefixes of which all are known.
 pub type Options = (Vec<String>, Vec<String>);
@@ -232,8 +233,9 @@ impl<'a> Image<'a> {
             })
             .collect();
         out.extend(self.package_queries(ground));
+        let beside = Beside::of(ground);
         for (kernel, at) in &self.kernels {
-            out.extend(self.kernel(ground, kernel, *at));
+            out.extend(ground.artifacts.get(*at).map(|a| beside.query(kernel, a)));
         }
         out
     }
@@ -377,58 +379,6 @@ impl<'a> Image<'a> {
             version: version.to_owned(),
         })
     }
-
-    fn kernel(&self, ground: &Ground<'_>, kernel: &Kernel, at: usize) -> Option<(Query, Evidence)> {
-        let artifact = ground.artifacts.get(at)?;
-        let folder = format!("lib/modules/{}/", kernel.release);
-        let paths = ground.artifacts.iter().map(|a| a.locator.path());
-        let modules: Vec<String> = paths
-            .filter(|p| p.contains(&folder))
-            .filter_map(|p| {
-                let file = p.rsplit('/').next()?;
-                let stem = file.split_once(".ko").filter(|(_, rest)| rest.len() <= 4)?.0;
-                Some(stem.replace('-', "_"))
-            })
-            .collect();
-        // The banner is often read off the image, the symbols off what is packed in it.
-        let steps = &artifact.locator.steps;
-        let near =
-            |other: &Locator| other.steps.starts_with(steps) || steps.starts_with(&other.steps);
-        let symbols = ground.artifacts.iter().zip(ground.notes).find_map(|(a, notes)| {
-            let symbols = &notes.as_ref()?.kernel_symbols;
-            (!symbols.is_empty() && near(&a.locator)).then(|| symbols.clone())
-        });
-        let symbols = symbols.unwrap_or_default();
-        let whole = matches!(kernel.config_source.as_str(), "embedded" | "file");
-        let picture = KernelPicture {
-            release: release(kernel),
-            machine: kernel.machine.clone(),
-            config: kernel.config.clone(),
-            config_complete: whole && kernel.config.len() > 100,
-            modules,
-            // A table counts its names, and all of them were read.
-            symbols_complete: !symbols.is_empty(),
-            symbols,
-            ..KernelPicture::default()
-        };
-        let version = release(kernel);
-        let component = ComponentRef {
-            name: "linux".to_owned(),
-            purl: Some(format!("pkg:generic/linux@{version}")),
-            cpes: vec![format!("cpe:2.3:o:linux:linux_kernel:{version}:*:*:*:*:*:*:*")],
-            version: Some(version),
-        };
-        let place = Evidence::one(artifact.locator.clone());
-        let occurrence = Occurrence {
-            digest: artifact.sha256,
-            evidence: Some(place.clone()),
-            kernel: Some(Arc::new(picture)),
-            ..Occurrence::default()
-        };
-        let query =
-            Query { component: Some(component), occurrences: vec![occurrence], ..Query::default() };
-        Some((query, place))
-    }
 }
 
 /// Programs, libraries, scripts, and sources of languages that run from source.
@@ -436,19 +386,6 @@ fn is_code(artifact: &Artifact) -> bool {
     const RUN: &[&str] = &[".py", ".pl", ".pm", ".lua", ".js", ".php", ".rb", ".sh", ".jar", ".ko"];
     matches!(&*artifact.format, "elf" | "pe" | "script" | "macho")
         || RUN.iter().any(|e| artifact.locator.path().ends_with(e))
-}
-
-/// The upstream release of a kernel. Debian puts the revision of its interface into `uname -r` and the release it is made
-/// from behind its name in the banner.
-fn release(kernel: &Kernel) -> String {
-    let digits = |v: &str| v.split('.').count() >= 2 && v.starts_with(|c: char| c.is_ascii_digit());
-    kernel
-        .banner
-        .split_once(" Debian ")
-        .and_then(|(_, rest)| rest.split(['-', ' ']).next())
-        .filter(|v| digits(v))
-        .unwrap_or(&kernel.release)
-        .to_owned()
 }
 
 /// `manager:name`, as components name their owner.
@@ -641,6 +578,7 @@ mod tests {
             files: Vec::new(),
             functions: Vec::new(),
             reason: None,
+            added: false,
         };
         let debian = Record {
             feed: "debian".into(),
@@ -702,20 +640,5 @@ mod tests {
         let mut other = found;
         decide(&mut other, &artifacts, &[decision(&[Some(Digest::of(b"other"))])]);
         assert_eq!(other[0].dismissed, None);
-    }
-
-    #[test]
-    fn releases_of_kernels() {
-        let kernel = |release: &str, banner: &str| Kernel {
-            release: release.into(),
-            banner: banner.into(),
-            config_source: "none".into(),
-            config: BTreeMap::new(),
-            machine: None,
-        };
-        let debian =
-            "Linux version 6.1.0-50-amd64 (a@b) (gcc) #1 SMP Debian 6.1.176-1 (2026-07-02)";
-        assert_eq!(release(&kernel("6.1.0-50-amd64", debian)), "6.1.176");
-        assert_eq!(release(&kernel("5.15.137", "Linux version 5.15.137 (a@b) #0")), "5.15.137");
     }
 }

@@ -1,7 +1,7 @@
 //! Fuzz targets: plain functions from bytes to a description of what happened.
 //!
-//! There is one target for each registered format, and one each for the cover, locators, classification and
-//! the engine as a whole. A target checks more than the absence of panics: candidates and entries within the input,
+//! There is one target for each registered format, and one each for the cover, locators, classification, the
+//! engine as a whole, feeds of advisories, bills of materials and VEX documents (`documents`). A target checks more than the absence of panics: candidates and entries within the input,
 //! budgets kept, the same result twice. It panics where one of these does not hold.
 //!
 //! What a target returns is its *behaviour*: a digest of what it did, without numbers. The mutator of this
@@ -12,6 +12,7 @@
 
 pub mod corpus;
 pub mod differential;
+pub mod documents;
 pub mod mutants;
 pub mod mutate;
 pub mod seeds;
@@ -64,6 +65,7 @@ pub fn targets() -> Vec<Target> {
         check: Box::new(move |data| check_format(format, data)),
         seeds: announced(format),
     }));
+    targets.extend(documents::targets());
     targets.sort_by(|a, b| a.name.cmp(&b.name));
     targets
 }

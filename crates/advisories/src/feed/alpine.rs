@@ -100,6 +100,7 @@ fn record(set: &Set, doc: &Document<'_>, package: &str, id: &str, versions: &[&s
             files: Vec::new(),
             functions: Vec::new(),
             reason: None,
+            added: false,
         }],
         ..Record::default()
     }

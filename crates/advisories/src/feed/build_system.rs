@@ -94,6 +94,7 @@ fn record(
             files: Vec::new(),
             functions: Vec::new(),
             reason: Some(word.to_owned()),
+            added: false,
         }],
         ..Record::default()
     })

@@ -360,6 +360,7 @@ fn stated(v: &Vulnerability<'_>, products: &BTreeMap<&str, Known>) -> Vec<Statem
             files: Vec::new(),
             functions: Vec::new(),
             reason: label.map(str::to_owned),
+            added: false,
         };
     by.into_iter().map(one).collect()
 }

@@ -5,6 +5,8 @@
 //! `changes` after the range they lie in, so that the later one outranks. `0` as a lower end and `*` as an upper one
 //! are no ends. Comparisons written into the version (`>= 1.0, < 1.2`) are read as ranges; other prose is not.
 //!
+//! What other containers than the CNA's state is kept as added by somebody else: it counts less than the author's word.
+//!
 //! A record without publication data is not from the CVE list but a CNA's own copy; its feed is `cve5-NAME`.
 //!
 //! Sources: `CVE_Record_Format.json` 5.1 with its notes on versions.
@@ -256,7 +258,10 @@ fn parse(text: &[u8], _: &Origin) -> Result<Parsed, String> {
     let cwe =
         |d: &Description<'_>| json::weakness(&d.cwe_id).or_else(|| json::weakness(&d.description));
     let mut statements = Vec::new();
-    all().flat_map(|c| &c.affected).for_each(|a| statements.extend(stated(a)));
+    cna.affected.iter().for_each(|a| statements.extend(stated(a)));
+    for entry in doc.containers.adp.iter().flat_map(|c| &c.affected) {
+        statements.extend(stated(entry).into_iter().map(|s| Statement { added: true, ..s }));
+    }
     let record = Record {
         feed: feed.clone(),
         cves: vec![id.clone()],
@@ -278,8 +283,10 @@ fn parse(text: &[u8], _: &Origin) -> Result<Parsed, String> {
         statements,
         configurations: {
             let Containers { cna, adp } = doc.containers;
-            let all = std::iter::once(cna).chain(adp).flat_map(|c| c.cpe_applicability);
-            nvd::configurations(all.collect())?
+            // What others add counts where the author says nothing.
+            let added = cna.cpe_applicability.is_empty();
+            let adp = adp.into_iter().filter(|_| added).flat_map(|c| c.cpe_applicability);
+            nvd::configurations(cna.cpe_applicability.into_iter().chain(adp).collect())?
         },
     };
     Ok(Parsed { set: Set::loose(feed), items: vec![Item::Record(Box::new(record), changed)] })
@@ -322,6 +329,7 @@ fn stated(a: &Affected<'_>) -> Vec<Statement> {
         files: texts(&a.program_files),
         functions: functions.clone(),
         reason: None,
+        added: false,
     };
     let mut out = Vec::new();
     if let Some(repo) = named(&a.repo)

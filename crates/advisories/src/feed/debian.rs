@@ -67,6 +67,7 @@ fn statement(
         files: Vec::new(),
         functions: Vec::new(),
         reason: reason.map(str::to_owned),
+        added: false,
     }
 }
 

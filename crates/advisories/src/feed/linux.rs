@@ -74,7 +74,12 @@ fn parse(text: &[u8], _: &Origin) -> Result<Parsed, String> {
         let (from, to) = all();
         match status.strip_prefix("fixed:") {
             Some(version) => {
-                ranges.push((range(from, Some((version.to_owned(), false))), Status::Affected));
+                // The first release of a stream may have the fix already, or a candidate before it.
+                let first = version.strip_prefix(&**stream);
+                if !first.is_some_and(|rest| rest.is_empty() || rest.starts_with("-rc")) {
+                    let to = Some((version.to_owned(), false));
+                    ranges.push((range(from, to), Status::Affected));
+                }
                 ranges.push((range(Some((version.to_owned(), true)), to), Status::Fixed));
             }
             None if &**status == "not_fixed" => ranges.push((range(from, to), Status::Affected)),
@@ -88,6 +93,7 @@ fn parse(text: &[u8], _: &Origin) -> Result<Parsed, String> {
         files: Vec::new(),
         functions: Vec::new(),
         reason: None,
+        added: false,
     };
     let kernel = Subject::Package { ecosystem: "Linux".into(), name: "Kernel".into() };
     let default = if ranges.is_empty() { Status::Unknown } else { Status::NotAffected };
@@ -122,7 +128,7 @@ mod tests {
     #[test]
     fn streams_outrank_mainline() {
         let text = r#"{"cve":"CVE-2024-26809","mainline":{"breaks_commit":null,"fixes_commit":"b0e2","introduced":"5.10-rc1","fixed":"6.9-rc1"},
-            "streams":{},"stream_status":{"5.10":"fixed:5.10.214","5.11":"not_fixed","6.0":"unknown"}}"#;
+            "streams":{},"stream_status":{"5.10":"fixed:5.10.214","5.11":"not_fixed","6.0":"unknown","6.8":"fixed:6.8-rc7","6.9":"fixed:6.9"}}"#;
         let parsed = parse(text.as_bytes(), &Origin::default()).unwrap();
         let Item::Record(r, None) = &parsed.items[0] else { panic!() };
         let end = |e: &Option<(String, bool)>| {
@@ -140,7 +146,9 @@ mod tests {
                 "5.10=..5.10.214 Affected",
                 "5.10.214=..5.10.*= Fixed",
                 "5.11=..5.11.*= Affected",
-                "6.0=..6.0.*= Unknown"
+                "6.0=..6.0.*= Unknown",
+                "6.8-rc7=..6.8.*= Fixed",
+                "6.9=..6.9.*= Fixed"
             ]
         );
         assert_eq!(r.statements[1].ranges[0].0.to, Some(("b0e2".into(), false)));

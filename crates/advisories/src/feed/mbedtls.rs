@@ -1,8 +1,16 @@
 //! Mbed TLS's own advisories as JSON lines: CVE ids, the versions that fix, and a text about what is affected.
 //!
-//! From a fixing version to the end of its branch (`major.minor`) is fixed. Below it is affected only where the text
-//! gives the first affected version in one of its usual forms (`from 1.3.10`, `1.4 and up`, `up to`/`all versions`
-//! before); else it is unknown. Versions after the newest fix are fixed. Nothing else of the text is read.
+//! The text is read clause by clause for what it says of Mbed TLS and PolarSSL: `all versions`, `from A to B`, `A through
+//! B`, `up to B`, `before B`, `A and up`, single releases; clauses about the crypto libraries are about other products.
+//! From a fixing release to the end of its branch (`major.minor`) is fixed. Below the first affected version nothing is
+//! affected; between two ranges, above the last without a fix there, and where the text gives no range, nothing is said.
+//!
+//! The list of fixing versions mixes releases with branches (`3.6`), with releases of the crypto libraries, and with
+//! versions of protocols. A release has three numbers. It is one of Mbed TLS where it lies above the end of an affected
+//! range; where no range has an end and a crypto library is named too, only where its second number is above 1, which
+//! no release of those has. Of two fixes in one branch the later counts.
+
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -36,12 +44,6 @@ struct Line<'a> {
     fixed_versions: Vec<Text<'a>>,
 }
 
-/// Numbers of a version of plain numbers.
-fn numbers(version: &str) -> Option<Vec<u32>> {
-    let parts: Vec<u32> = version.split('.').map(|p| p.parse().ok()).collect::<Option<_>>()?;
-    (2..=4).contains(&parts.len()).then_some(parts)
-}
-
 /// Day of `5th of October 2015 (...)` or `10th March 2017`.
 fn day(text: &str) -> Option<i32> {
     let mut words = text.split_whitespace().filter(|w| *w != "of");
@@ -54,50 +56,227 @@ fn day(text: &str) -> Option<i32> {
     crate::date::from_civil(digits(words.next()?).parse().ok()?, month, day)
 }
 
-/// The first affected version, where the text says one in a form that cannot mean anything else.
-fn first_affected(text: &str) -> Option<String> {
-    let words: Vec<&str> =
-        text.split_whitespace().map(|w| w.trim_matches([',', '.', ';', ':'])).collect();
-    let mut found = words.iter().enumerate().filter(|(_, w)| numbers(w).is_some());
-    let (at, version) = found.next()?;
-    let before =
-        |n: usize| at.checked_sub(n).and_then(|i| words.get(i)).copied().unwrap_or_default();
-    let after = |n: usize| words.get(at.saturating_add(n)).copied().unwrap_or_default();
-    let from = |w: &str| matches!(w, "from" | "since" | "From" | "Since");
-    let opens = from(before(1)) || (matches!(before(1), "version" | "versions") && from(before(2)));
-    let goes_on = after(1) == "and" && matches!(after(2), "up" | "later" | "above" | "newer");
-    // More than one version may mean one range for each of several products.
-    let only = found.all(|(_, other)| other == version);
-    (opens || goes_on && only).then(|| (*version).to_owned())
+/// A version in order: its numbers, padded, and whether it is a release (`4.0.0-beta` comes before `4.0.0`).
+type Order = ([u32; 4], bool);
+
+/// A version of up to four plain numbers, perhaps with a suffix.
+fn order(version: &str) -> Option<Order> {
+    let (numbers, release) = match version.split_once('-') {
+        Some((numbers, _)) => (numbers, false),
+        None => (version, true),
+    };
+    let mut out = [0; 4];
+    let parts: Vec<&str> = numbers.split('.').collect();
+    if parts.len() > out.len() {
+        return None;
+    }
+    for (slot, part) in out.iter_mut().zip(parts) {
+        if !part.bytes().all(|b| b.is_ascii_digit()) {
+            return None;
+        }
+        *slot = part.parse().ok()?;
+    }
+    Some((out, release))
+}
+
+/// An affected range; an open lower end is the beginning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Span {
+    from: Option<String>,
+    to: Option<(String, bool)>,
+}
+
+impl Span {
+    /// A single version.
+    fn is_one(&self) -> bool {
+        matches!((&self.from, &self.to), (Some(a), Some((b, true))) if a == b)
+    }
+}
+
+/// A word of the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Word {
+    /// Mbed TLS or PolarSSL; false for another product.
+    Product(bool),
+    Version(String),
+    /// `from`, `since`.
+    From,
+    /// `to`, `through`, `up to`.
+    To,
+    /// `before`, `prior to`.
+    Before,
+    /// `and up`, `and later`.
+    Up,
+    /// `and earlier`.
+    Down,
+    All,
+    /// What may stand between the others without changing them.
+    Filler,
+    Other,
+}
+
+fn words(text: &str) -> Vec<Word> {
+    // Without mark-up.
+    let plain = |piece: &str| piece.split_once('>').map_or(piece.to_owned(), |(_, t)| t.to_owned());
+    let text: Vec<String> = text.split('<').map(plain).collect();
+    let text = text.join(" ").replace([';', '`'], " ").to_lowercase();
+    let raw: Vec<&str> = text
+        .split_whitespace()
+        .map(|w| w.trim_matches([',', '.', ':', '(', ')', '*']))
+        .filter(|w| !w.is_empty())
+        .collect();
+    let mut out = Vec::new();
+    let mut rest = raw.as_slice();
+    while let [first, tail @ ..] = rest {
+        let (word, taken) = match (*first, tail) {
+            ("mbed", ["tls", ..]) => (Word::Product(true), 2),
+            ("mbedtls" | "polarssl", _) => (Word::Product(true), 1),
+            ("mbed", ["crypto", ..]) => (Word::Product(false), 2),
+            ("tf-psa-crypto", _) => (Word::Product(false), 1),
+            ("from" | "since", _) => (Word::From, 1),
+            ("up", ["to", ..]) => (Word::To, 2),
+            ("to" | "through", _) => (Word::To, 1),
+            ("before", _) => (Word::Before, 1),
+            ("prior", ["to", ..]) => (Word::Before, 2),
+            ("and", ["up" | "upwards" | "later" | "above" | "newer", ..]) => (Word::Up, 2),
+            ("upwards", _) => (Word::Up, 1),
+            ("and", ["earlier" | "below", ..]) => (Word::Down, 2),
+            ("all", _) => (Word::All, 1),
+            (
+                "and" | "or" | "including" | "included" | "inclusive" | "of" | "version"
+                | "versions" | "release" | "releases" | "library" | "only",
+                _,
+            ) => (Word::Filler, 1),
+            (w, _) if order(w).is_some() => (Word::Version(w.to_owned()), 1),
+            _ => (Word::Other, 1),
+        };
+        out.push(word);
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    out
+}
+
+/// What the text says is affected, and whether it names another product too.
+fn affected(text: &str) -> (Vec<Span>, bool) {
+    let all = words(text);
+    let foreign = all.contains(&Word::Product(false));
+    let mut spans: Vec<Span> = Vec::new();
+    // The product spoken of; the word that waits for a version; `all` before the product, and after it as long as no
+    // version has come; a version came and only fillers since.
+    let (mut ours, mut waits, mut every, mut whole, mut joined) =
+        (false, None, false, false, false);
+    for word in &all {
+        match word {
+            Word::Product(own) => {
+                if whole && ours {
+                    spans.push(Span::default());
+                }
+                if !own {
+                    waits = None;
+                }
+                (whole, ours, joined) = (every, *own, false);
+            }
+            Word::All => every = true,
+            Word::From | Word::To | Word::Before => (waits, joined) = (Some(word), false),
+            Word::Up | Word::Down => {
+                if ours
+                    && let Some(last) = spans.last_mut()
+                    && last.is_one()
+                {
+                    match word {
+                        Word::Up => last.to = None,
+                        _ => last.from = None,
+                    }
+                }
+            }
+            Word::Version(version) if ours => {
+                let to = |closed| Some((version.clone(), closed));
+                let open =
+                    spans.last().is_some_and(|s| s.from.is_some() && s.to.is_none() || s.is_one());
+                match (waits.take(), spans.last_mut()) {
+                    (Some(Word::From), _) => {
+                        spans.push(Span { from: Some(version.clone()), to: None })
+                    }
+                    (Some(w), Some(last)) if open => last.to = to(*w == Word::To),
+                    (Some(w), _) => spans.push(Span { from: None, to: to(*w == Word::To) }),
+                    // "Before A and B", "up to A and B": an end for each branch.
+                    (None, Some(Span { from: None, to: Some((_, closed)) })) if joined => {
+                        let closed = *closed;
+                        spans.push(Span { from: None, to: to(closed) });
+                    }
+                    _ => spans.push(Span { from: Some(version.clone()), to: to(true) }),
+                }
+                (whole, every, joined) = (false, false, true);
+            }
+            Word::Version(_) => (whole, every, waits) = (false, false, None),
+            Word::Filler => {}
+            Word::Other => (waits, every, joined) = (None, false, false),
+        }
+    }
+    if whole && ours {
+        spans.push(Span::default());
+    }
+    (spans, foreign)
+}
+
+/// The ranges of the record: what is said later outranks.
+fn ranges(text: &str, fixed: &[Text<'_>]) -> Vec<(Range, Status)> {
+    let (spans, foreign) = affected(text);
+    let end = |s: &Span| s.to.as_ref().and_then(|(v, closed)| Some((order(v)?, *closed)));
+    let mut branches: BTreeMap<(u32, u32), (Order, String)> = BTreeMap::new();
+    for version in fixed.iter().filter(|v| v.split('.').count() == 3) {
+        let Some(at @ ([major, minor, ..], true)) = order(version) else { continue };
+        let ours = if spans.iter().any(|s| s.to.is_some()) {
+            spans.iter().filter_map(end).any(|(e, closed)| e < at || e == at && !closed)
+        } else {
+            !foreign || minor > 1
+        };
+        if ours {
+            let slot = branches.entry((major, minor)).or_insert_with(|| (at, version.to_string()));
+            if slot.0 < at {
+                *slot = (at, version.to_string());
+            }
+        }
+    }
+    let range = |from: Option<&str>, to: Option<(&str, bool)>| Range {
+        scheme: String::new(),
+        from: from.map(|v| (v.to_owned(), true)),
+        to: to.map(|(v, closed)| (v.to_owned(), closed)),
+    };
+    let newest = branches.values().next_back();
+    let last = spans.iter().filter_map(end).map(|(e, _)| e).max();
+    let mut out = Vec::new();
+    // The first affected version; a fix below it contradicts it, and then nothing is said of what lies below.
+    let first = spans.iter().map(|s| s.from.as_deref()).min_by_key(|f| f.and_then(order)).flatten();
+    if let Some(first) = first
+        && branches.values().all(|(fix, _)| Some(*fix) > order(first))
+    {
+        out.push((range(None, Some((first, false))), Status::NotAffected));
+    }
+    if let Some((at, version)) = newest
+        && last.is_none_or(|l| l <= *at)
+    {
+        out.push((range(Some(version), None), Status::Fixed));
+    }
+    for span in &spans {
+        let to = match (&span.to, newest) {
+            (Some((v, closed)), _) => Some((v.as_str(), *closed)),
+            (None, Some((_, newest))) => Some((newest.as_str(), false)),
+            // Neither an end nor a fix: how far it reaches is not said.
+            (None, None) => continue,
+        };
+        out.push((range(span.from.as_deref(), to), Status::Affected));
+    }
+    for ((major, minor), (_, version)) in &branches {
+        let next = format!("{major}.{}", minor.saturating_add(1));
+        out.push((range(Some(version), Some((&next, false))), Status::Fixed));
+    }
+    out
 }
 
 fn parse(text: &[u8], _: &Origin) -> Result<Parsed, String> {
     let line: Line<'_> = json::from(text)?;
-    let mut fixes: Vec<(Vec<u32>, String)> =
-        line.fixed_versions.iter().filter_map(|v| Some((numbers(v)?, v.to_string()))).collect();
-    fixes.sort();
-    // A fix below the first affected version contradicts it; then neither is believed about what lies below.
-    let lowest = fixes.first().map(|(parts, _)| parts.clone());
-    let first = first_affected(&line.affects).filter(|f| numbers(f) <= lowest);
-    let range = |from: Option<&str>, to: Option<&str>| Range {
-        scheme: String::new(),
-        from: from.map(|v| (v.to_owned(), true)),
-        to: to.map(|v| (v.to_owned(), false)),
-    };
-    let mut ranges = Vec::new();
-    if let Some((_, newest)) = fixes.last() {
-        let below = if first.is_some() { Status::Affected } else { Status::Unknown };
-        if let Some(first) = &first {
-            ranges.push((range(None, Some(first)), Status::NotAffected));
-        }
-        ranges.push((range(first.as_deref(), Some(newest)), below));
-        for (parts, version) in &fixes {
-            let (Some(major), Some(minor)) = (parts.first(), parts.get(1)) else { continue };
-            let next = format!("{major}.{}", minor.saturating_add(1));
-            let last = version == newest;
-            ranges.push((range(Some(version), (!last).then_some(next.as_str())), Status::Fixed));
-        }
-    }
+    let ranges = ranges(&line.affects, &line.fixed_versions);
     let cves: Vec<String> = line
         .cves
         .iter()
@@ -111,6 +290,7 @@ fn parse(text: &[u8], _: &Origin) -> Result<Parsed, String> {
         files: Vec::new(),
         functions: Vec::new(),
         reason: None,
+        added: false,
     };
     let record = Record {
         feed: "mbedtls".into(),
@@ -127,48 +307,149 @@ fn parse(text: &[u8], _: &Origin) -> Result<Parsed, String> {
 mod tests {
     use super::*;
 
+    /// Affected ranges in the notation of intervals.
+    fn spans(text: &str) -> String {
+        let show = |s: &Span| {
+            let from = s.from.as_ref().map_or("(".to_owned(), |v| format!("[{v}"));
+            let to = s.to.as_ref().map_or(")".to_owned(), |(v, closed)| {
+                format!("{v}{}", if *closed { "]" } else { ")" })
+            });
+            format!("{from},{to}")
+        };
+        affected(text).0.iter().map(show).collect::<Vec<_>>().join(" ")
+    }
+
     #[test]
-    fn only_what_is_said() {
-        assert_eq!(first_affected("mbed TLS 1.4 and up").as_deref(), Some("1.4"));
-        assert_eq!(
-            first_affected(
-                "All versions of mbed TLS from version 1.3.10 and up, including all 2.1 and later"
-            )
-            .as_deref(),
-            Some("1.3.10")
-        );
-        assert_eq!(first_affected("mbed TLS 1.4 and up, PolarSSL 1.2 and up"), None);
-        assert_eq!(first_affected("Mbed TLS 2.28.7 and earlier"), None);
+    fn texts() {
+        let cases = [
+            ("mbed TLS 1.4 and up", "[1.4,)"),
+            ("PolarSSL 1.0 and up", "[1.0,)"),
+            (
+                "All versions of Mbed TLS from version 1.3.0 and up, including<br>all 2.1 and later releases",
+                "[1.3.0,) [2.1,)",
+            ),
+            (
+                "All versions of Mbed TLS from version 1.2 upwards, including all 2.1, 2.7 and later releases",
+                "[1.2,) [2.1,2.1] [2.7,)",
+            ),
+            ("All versions of Mbed TLS", "(,)"),
+            ("All versions of PolarSSL and Mbed TLS", "(,) (,)"),
+            ("All versions of Mbed TLS and Mbed Crypto", "(,)"),
+            ("All versions of Mbed TLS up to and including 2.28.0 and 3.1.0", "(,2.28.0] (,3.1.0]"),
+            ("Mbed TLS 3.2.0 and above", "[3.2.0,)"),
+            (
+                "All versions of Mbed TLS from 2.18.0 to 2.28.7 and from 3.0.0 to 3.5.2; all versions of Mbed Crypto",
+                "[2.18.0,2.28.7] [3.0.0,3.5.2]",
+            ),
+            ("Mbed TLS 3.6.0", "[3.6.0,3.6.0]"),
+            ("Mbed TLS 3.5.0 to 3.6.1 included", "[3.5.0,3.6.1]"),
+            (
+                "Mbed TLS versions 3.5.0 up to and including 3.6.5, and 4.0.0",
+                "[3.5.0,3.6.5] [4.0.0,4.0.0]",
+            ),
+            (
+                "All versions of Mbed TLS up to 3.6.5; all versions of TF-PSA-Crypto up to 1.0.0",
+                "(,3.6.5]",
+            ),
+            ("TF-PSA-Crypto 1.0 and all versions of Mbed TLS up to 3.6.5", "(,3.6.5]"),
+            (
+                "All versions of Mbed TLS from 3.5.0 up to 3.6.5, TF-PSA-Crypto 1.0.0",
+                "[3.5.0,3.6.5]",
+            ),
+            (
+                "Mbed TLS 2.12.0 through 3.6.6; Mbed TLS 4.0.0-beta through 4.1.0; TF-PSA-Crypto 1.0.0-beta through 1.1.0",
+                "[2.12.0,3.6.6] [4.0.0-beta,4.1.0]",
+            ),
+            (
+                "Mbed TLS 3.5.0 through 3.6.6, all Mbed TLS 4 versions up to 4.1.1",
+                "[3.5.0,3.6.6] [4,4.1.1]",
+            ),
+            (
+                "Mbed TLS up to 3.6.6 and earlier; Mbed TLS 4.0.0 and 4.1.0",
+                "(,3.6.6] [4.0.0,4.0.0] [4.1.0,4.1.0]",
+            ),
+            (
+                "<li>`badmac_seen`: Mbed TLS releases up to 3.6.2, Mbed TLS 4.0.0</li><li>`dtls_srtp_info`: Mbed TLS from 2.25.0 up to 3.6.6</li>",
+                "(,3.6.2] [4.0.0,4.0.0] [2.25.0,3.6.6]",
+            ),
+            (
+                "PolarSSL library 0.14.0 and earlier and PolarSSL 0.99-pre1",
+                "(,0.14.0] [0.99-pre1,0.99-pre1]",
+            ),
+            (
+                "all checked SSL libraries including PolarSSL versions prior to<br>PolarSSL 1.2.6",
+                "(,1.2.6)",
+            ),
+            ("PolarSSL versions prior to 1.1.7 or 1.2.8", "(,1.1.7) (,1.2.8)"),
+            ("PolarSSL 0.99-pre4 up to and including PolarSSL 1.1.1", "[0.99-pre4,1.1.1]"),
+            ("All version of PolarSSL prior to 1.1.0", "(,1.1.0)"),
+            ("PolarSSL not affected", ""),
+            ("The SSL v3 protocol", ""),
+        ];
+        for (text, want) in cases {
+            assert_eq!(spans(text), want, "{text}");
+        }
         assert_eq!(day("5th of October 2015 ( **Updated**"), crate::date::day("2015-10-05"));
         assert_eq!(day("28th August 2017"), crate::date::day("2017-08-28"));
     }
 
+    /// The status of each version by the ranges of an advisory.
+    fn told(text: &str, fixed: &[&str], versions: &[&str]) -> String {
+        let fixed: Vec<Text<'_>> = fixed.iter().map(|v| Text((*v).into())).collect();
+        let ranges = ranges(text, &fixed);
+        let one = |version: &&str| {
+            let scheme = crate::version::Scheme::Generic;
+            let held = ranges.iter().rfind(|(r, _)| scheme.contains(r, version) == Some(true));
+            held.map_or('?', |(_, s)| match s {
+                Status::Affected => 'A',
+                Status::Fixed => 'F',
+                Status::NotAffected => 'N',
+                Status::Unknown => 'U',
+            })
+        };
+        versions.iter().map(one).collect()
+    }
+
     #[test]
     fn branches() {
-        let of = |fixed: &str| {
-            let text = format!(
-                r#"{{"id":"a-1","cves":["CVE-2017-2784"],"date":"10th March 2017","affects":"mbed TLS 1.4 and up","fixed_versions":[{fixed}]}}"#
-            );
-            let Item::Record(r, _) =
-                parse(text.as_bytes(), &Origin::default()).unwrap().items.remove(0)
-            else {
-                panic!()
-            };
-            let end = |e: &Option<(String, bool)>| e.as_ref().map_or("-", |(v, _)| v).to_owned();
-            let shown: Vec<_> = r.statements[0]
-                .ranges
-                .iter()
-                .map(|(r, s)| format!("{}..{} {s:?}", end(&r.from), end(&r.to)))
-                .collect();
-            shown.join(", ")
-        };
+        let versions = ["1.3.5", "1.3.19", "1.4", "2.1.6", "2.1.7", "2.4.1", "2.4.2", "3.0.0"];
+        let told_of = |fixed: &[&str]| told("mbed TLS 1.4 and up", fixed, &versions);
+        assert_eq!(told_of(&["2.1.7", "2.4.2"]), "NNAAFAFF");
+        // A fix below the first affected version contradicts it.
+        assert_eq!(told_of(&["1.3.19", "2.1.7", "2.4.2"]), "?FAAFAFF");
+        assert_eq!(told_of(&[]), "NN??????");
+    }
+
+    #[test]
+    fn a_branch_is_no_release() {
+        let text = "all versions of Mbed TLS up to 3.6.6; Mbed TLS 4.0.0 to 4.1.0";
+        let fixed = ["3.6", "3.6.7", "4.1", "4.1.1", "4.2.0"];
+        let versions =
+            ["2.28.0", "3.6.0", "3.6.6", "3.6.7", "4.0.0", "4.1.0", "4.1.1", "4.2.0", "4.3.0"];
+        assert_eq!(told(text, &fixed, &versions), "AAAFAAFFF");
+    }
+
+    #[test]
+    fn an_end_for_each_branch() {
+        let text = "All versions of Mbed TLS up to and including 2.28.6 and 3.5.1";
+        let versions = ["2.16.0", "2.28.6", "2.28.7", "3.0.0", "3.5.1", "3.5.2"];
+        assert_eq!(told(text, &["2.28.7", "3.5.2"], &versions), "AAFAAF");
+    }
+
+    #[test]
+    fn other_products_fix_nothing() {
+        let versions = ["1.0.0", "2.0.0", "2.16.2", "2.16.3", "2.19.0", "3.0.0"];
+        let text = "All versions of Mbed TLS and Mbed Crypto";
+        assert_eq!(told(text, &["2.0.0", "2.16.3", "2.19.0", "2.7.12"], &versions), "AAAFFF");
+        let versions = ["1.0.0", "1.1.0", "3.6.4", "3.6.5", "4.0.0"];
         assert_eq!(
-            of(r#""2.4.2","2.1.7""#),
-            "-..1.4 NotAffected, 1.4..2.4.2 Affected, 2.1.7..2.2 Fixed, 2.4.2..- Fixed"
+            told("All versions of Mbed TLS up to 3.6.4", &["1.0.0", "3.6.5"], &versions),
+            "AAAFF"
         );
-        assert_eq!(
-            of(r#""2.4.2","1.3.19""#),
-            "-..2.4.2 Unknown, 1.3.19..1.4 Fixed, 2.4.2..- Fixed"
-        );
+        // What lies above the last affected version is fixed only by a fix there.
+        let text =
+            "Mbed TLS 2.12.0 through 3.6.6; Mbed TLS 4.0.0-beta through 4.1.0; TF-PSA-Crypto 1.1.0";
+        let versions = ["2.11.0", "2.12.0", "3.6.7", "4.0.0-rc1", "4.1.0", "4.1.1"];
+        assert_eq!(told(text, &["1.1.1", "1.2.0", "3.6", "3.6.7"], &versions), "NAFAA?");
     }
 }

@@ -251,6 +251,7 @@ fn stated(a: &Affected<'_>) -> Vec<Statement> {
         files: Vec::new(),
         functions: Vec::new(),
         reason: None,
+        added: false,
     };
     let affected =
         |ranges: Vec<Range>| ranges.into_iter().map(|r| (r, Status::Affected)).collect::<Vec<_>>();

@@ -103,6 +103,7 @@ fn parse(text: &[u8], origin: &Origin) -> Result<Parsed, String> {
                 files: Vec::new(),
                 functions: Vec::new(),
                 reason: None,
+                added: false,
             });
         }
     }

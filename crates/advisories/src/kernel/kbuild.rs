@@ -39,8 +39,27 @@ pub struct Table {
     versions: Vec<(u64, u64)>,
     files: HashMap<String, Vec<(&'static str, Mask)>>,
     depends: HashMap<&'static str, Vec<(&'static str, Mask)>>,
+    marks: HashMap<String, Vec<&'static str>>,
     moved: Vec<(&'static str, &'static str)>,
 }
+
+/// What a symbol table says about a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Marked {
+    /// One of its functions is there.
+    Present(String),
+    /// None of those that every build of it has is there.
+    Absent(String),
+    /// Nothing.
+    Unknown,
+}
+
+/// One of these is in every kernel that can load modules.
+const LOADS_MODULES: [&str; 4] =
+    ["load_module", "do_init_module", "register_module_notifier", "__module_address"];
+
+/// Any kernel has these.
+const EVERY_KERNEL: [&str; 3] = ["start_kernel", "do_exit", "schedule"];
 
 /// State of an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,15 +89,22 @@ impl Table {
     fn read(text: &'static str) -> Self {
         let mut out = Self { moved: MOVED.lines().filter_map(moved).collect(), ..Self::default() };
         let mut folder = "";
-        let mut depends = false;
+        // Sections follow one another: files, what options depend on, marks.
+        let (mut depends, mut marks) = (false, false);
         for line in text.lines() {
             if let Some(versions) = line.strip_prefix("kernels ") {
                 out.versions = versions.split(' ').filter_map(line_of).collect();
             } else if line == "depends" {
                 depends = true;
+            } else if line == "marks" {
+                (depends, marks) = (false, true);
             } else if let Some(entry) = line.strip_prefix(' ') {
                 let mut words = entry.split(' ');
                 let (Some(name), Some(condition)) = (words.next(), words.next()) else { continue };
+                if marks {
+                    out.marks.insert(format!("{folder}{name}"), condition.split(',').collect());
+                    continue;
+                }
                 let places: Vec<u32> = words.filter_map(|w| w.parse().ok()).collect();
                 let mask = if places.is_empty() {
                     Mask::MAX
@@ -115,6 +141,23 @@ impl Table {
             (Some(a), Some(b)) => (bit(a) | bit(b), true),
             _ => (all, false),
         }
+    }
+
+    /// Whether the symbol table has a file. Absent is only said where the table is complete, the release stands on or
+    /// between those that the marks were read from, all of these have the file, and no module could have brought it.
+    pub fn marked(&self, file: &str, picture: &KernelPicture) -> Marked {
+        let known = |name: &str| picture.has_symbol(name);
+        let Some(marks) = self.marks.get(file) else { return Marked::Unknown };
+        if let Some(seen) = marks.iter().find(|m| known(m)) {
+            return Marked::Present((*seen).to_owned());
+        }
+        let (mask, near) = self.near(&picture.release);
+        let covered = self.files.get(file).into_iter().flatten().fold(0, |all, (_, m)| all | m);
+        let whole = picture.symbols_complete && EVERY_KERNEL.iter().all(|n| known(n));
+        if !whole || !near || covered & mask != mask || LOADS_MODULES.iter().any(|n| known(n)) {
+            return Marked::Unknown;
+        }
+        Marked::Absent(marks.join(", "))
     }
 
     /// Whether a file is part of the kernel.
@@ -252,6 +295,8 @@ mod tests {
         assert!(t.files.len() > 20_000, "{}", t.files.len());
         assert_eq!(t.files["net/sched/act_api.c"], [("NET&NET_CLS_ACT", Mask::MAX)]);
         assert!(t.depends.len() > 5_000);
+        assert!(t.marks.len() > 5_000, "{}", t.marks.len());
+        assert!(t.marks["net/sched/act_api.c"].contains(&"tcf_register_action"));
         for (_, new) in &t.moved {
             let there = if new.ends_with('/') {
                 t.files.keys().any(|f| f.starts_with(new))

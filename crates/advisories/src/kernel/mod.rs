@@ -8,6 +8,9 @@
 //!   (`kbuild`). An option that is `not set` switches its files off. One that the configuration does not mention
 //!   is off only where the configuration is complete and the release is one of those the table was read from, or
 //!   between them; for other releases only where something it depends on is set to no.
+//! * The symbol table together with functions that every build of a source has (`marks` of the table). One that is
+//!   there shows the source; a complete table without any of them shows that the source is missing, in a kernel of
+//!   those releases or between them that cannot load modules.
 //! * Paths in the kernel's text, names of modules, and names of functions show that code is there; their absence
 //!   shows nothing.
 //!
@@ -44,6 +47,62 @@ pub struct KernelPicture {
     pub files: Vec<String>,
 }
 
+impl KernelPicture {
+    /// The folder below `arch/` that it was built from: by its machine, its configuration, or names of its system calls.
+    fn arch(&self) -> Option<&'static str> {
+        if let Some(folder) = self.machine.as_deref().and_then(arch) {
+            return Some(folder);
+        }
+        let on = |o: &str| self.config.get(o).is_some_and(|v| v == "y");
+        let mut set =
+            ARCHITECTURES.iter().filter(|(option, _)| on(option)).map(|(_, folder)| *folder);
+        if let Some(folder) = set.next() {
+            return set.next().is_none().then_some(folder);
+        }
+        // The list is sorted: the first name that is not before the prefix has it, if any has.
+        let begins = |prefix: &str| {
+            let at = self.symbols.partition_point(|s| s.as_str() < prefix);
+            self.symbols.get(at).is_some_and(|s| s.starts_with(prefix))
+        };
+        CALLS.iter().find(|(prefix, _)| begins(prefix)).map(|(_, folder)| *folder)
+    }
+
+    fn has_symbol(&self, name: &str) -> bool {
+        self.symbols.binary_search_by(|s| s.as_str().cmp(name)).is_ok()
+    }
+}
+
+/// Option that each architecture sets, and its folder.
+const ARCHITECTURES: &[(&str, &str)] = &[
+    ("ALPHA", "alpha"),
+    ("ARC", "arc"),
+    ("ARM", "arm"),
+    ("ARM64", "arm64"),
+    ("LOONGARCH", "loongarch"),
+    ("M68K", "m68k"),
+    ("MICROBLAZE", "microblaze"),
+    ("MIPS", "mips"),
+    ("NIOS2", "nios2"),
+    ("OPENRISC", "openrisc"),
+    ("PARISC", "parisc"),
+    ("PPC", "powerpc"),
+    ("RISCV", "riscv"),
+    ("S390", "s390"),
+    ("SPARC", "sparc"),
+    ("SUPERH", "sh"),
+    ("X86", "x86"),
+    ("XTENSA", "xtensa"),
+];
+
+/// Prefixes that some architectures put before their system calls.
+const CALLS: &[(&str, &str)] = &[
+    ("__arm64_sys_", "arm64"),
+    ("__ia32_sys_", "x86"),
+    ("__riscv_sys_", "riscv"),
+    ("__s390x_sys_", "s390"),
+    ("__x64_sys_", "x86"),
+];
+
 /// Whether the code of a record is in a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Compiled {
@@ -58,7 +117,7 @@ pub enum Compiled {
 /// The folder below `arch/` of a machine.
 fn arch(machine: &str) -> Option<&'static str> {
     Some(match machine {
-        "x86_64" | "i386" | "i486" | "i586" | "i686" => "x86",
+        "x86" | "x86_64" | "i386" | "i486" | "i586" | "i686" => "x86",
         "aarch64" | "arm64" => "arm64",
         m if m.starts_with("arm") => "arm",
         m if m.starts_with("mips") => "mips",
@@ -85,7 +144,7 @@ pub fn compiled<'a>(
     picture: &KernelPicture,
 ) -> Compiled {
     let (mut absent, mut open) = (Vec::new(), Vec::new());
-    let own = picture.machine.as_deref().and_then(arch);
+    let own = picture.arch();
     let files: BTreeSet<&str> = files.filter(|f| is_code(f)).collect();
     for file in &files {
         match one(file, own, picture) {
@@ -95,7 +154,7 @@ pub fn compiled<'a>(
         }
     }
     let functions: Vec<&str> = functions.filter(|f| !f.is_empty()).collect();
-    if let Some(seen) = functions.iter().find(|f| picture.symbols.iter().any(|s| s == *f)) {
+    if let Some(seen) = functions.iter().find(|f| picture.has_symbol(f)) {
         return Compiled::Yes(format!("the function {seen} is in the kernel's symbol table"));
     }
     match (absent.is_empty(), open.is_empty()) {
@@ -119,7 +178,17 @@ fn one(file: &str, own: Option<&str>, picture: &KernelPicture) -> Compiled {
     if picture.files.iter().any(|f| f.trim_start_matches("./").ends_with(file)) {
         return Compiled::Yes(format!("the path {file} is in the kernel's text"));
     }
-    let built = kbuild::table().built(file, picture);
+    let table = kbuild::table();
+    let marked = if picture.symbols.is_empty() {
+        kbuild::Marked::Unknown
+    } else {
+        table.marked(file, picture)
+    };
+    if let kbuild::Marked::Present(function) = &marked {
+        let why = format!("{file} is there: {function} is in the kernel's symbol table");
+        return Compiled::Yes(why);
+    }
+    let built = table.built(file, picture);
     let module = file
         .rsplit('/')
         .next()
@@ -138,7 +207,12 @@ fn one(file: &str, own: Option<&str>, picture: &KernelPicture) -> Compiled {
         kbuild::Built::Unknown if shipped => {
             Compiled::Yes(format!("the module of {file} is there"))
         }
-        kbuild::Built::Unknown => Compiled::Unknown(file.to_owned()),
+        kbuild::Built::Unknown => match marked {
+            kbuild::Marked::Absent(functions) => Compiled::No(format!(
+                "{file} (none of its functions is in the complete symbol table: {functions})"
+            )),
+            _ => Compiled::Unknown(file.to_owned()),
+        },
     }
 }
 

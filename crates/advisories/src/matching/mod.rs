@@ -21,6 +21,7 @@ use std::{
 use proofmark_model::{
     ComponentRef, Digest, Dismissal, Evidence, Grade, Vulnerability, vulnerability::Cvss,
 };
+use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::{
@@ -351,7 +352,7 @@ pub fn match_component(
     let (by_cve, withdrawn) = collect(&subject, query, store)?;
     let mut out =
         Outcome { withdrawn, by_name_only: subject.pairs.is_empty(), ..Outcome::default() };
-    for (cve, records) in by_cve {
+    let one = |(cve, records): (String, Vec<Arc<Record>>)| {
         let found = verdict::decide(
             &cve,
             &records,
@@ -362,6 +363,14 @@ pub fn match_component(
             platform,
             corrections,
         );
+        (cve, found)
+    };
+    // A kernel has thousands; other threads do not pay for few.
+    let decided: Vec<(String, verdict::Decision)> = match by_cve.len() {
+        ..256 => by_cve.into_iter().map(one).collect(),
+        _ => by_cve.into_par_iter().map(one).collect(),
+    };
+    for (cve, found) in decided {
         match found {
             verdict::Decision::Nothing => continue,
             verdict::Decision::Other(reason) => {

@@ -26,6 +26,8 @@ pub enum Rank {
     Override,
     /// NVD.
     Nvd,
+    /// What others than the producer say in the CVE list, or added to its records.
+    Added,
 }
 
 impl Rank {
@@ -38,6 +40,7 @@ impl Rank {
             Self::Tracker => "the tracker of stable branches",
             Self::Override => "the corrections of NVD",
             Self::Nvd => "NVD",
+            Self::Added => "others in the CVE list",
         }
     }
 }
@@ -105,12 +108,15 @@ pub fn opinions(
     }
     let mut own: Vec<(Rank, View, Option<String>, String)> = Vec::new();
     for statement in &record.statements {
-        if let Some(found) = one(record, statement, subject, owner) {
+        if let Some(mut found) = one(record, statement, subject, owner) {
+            if statement.added {
+                found.0 = Rank::Added;
+            }
             own.push(found);
         }
     }
     // Several statements about the same thing in one record add up: one for each branch is common.
-    for rank in [Rank::Distributor, Rank::Producer, Rank::Tracker] {
+    for rank in [Rank::Distributor, Rank::Producer, Rank::Tracker, Rank::Added] {
         let same = || own.iter().filter(|(r, ..)| *r == rank);
         let first = |view: View| same().find(|(_, v, ..)| *v == view);
         let chosen = first(View::Affected)
@@ -163,9 +169,6 @@ fn one(
             }
             subject.is_package(ecosystem, name).then(|| {
                 let rank = if is_tracker(record) { Rank::Tracker } else { Rank::Producer };
-                if feed(record) == "mbedtls" {
-                    return judged(rank, &without_branches(statement), subject, name);
-                }
                 judged(rank, statement, subject, name)
             })
         }
@@ -174,6 +177,9 @@ fn one(
             let mut held = judged(Rank::Producer, statement, subject, product);
             if is_tracker(record) {
                 held.0 = Rank::Tracker;
+            } else if subject.scheme == Scheme::Kernel && !is_kernels_own(vendor, product) {
+                // Records that others made about the kernel know nothing of its stable branches.
+                held.0 = Rank::Added;
             }
             if !about && held.1 == View::Affected {
                 held.1 = View::Maybe;
@@ -193,14 +199,9 @@ fn one(
     }
 }
 
-/// Releases of Mbed TLS have three numbers; where its advisories list two, they name a branch, not a release that fixes.
-fn without_branches(statement: &Statement) -> Statement {
-    let mut out = statement.clone();
-    out.ranges.retain(|(range, status)| {
-        let release = |v: &str| v.split('.').count() > 2;
-        *status != Status::Fixed || range.from.as_ref().is_none_or(|(v, _)| release(v))
-    });
-    out
+/// How the kernel's own CNA writes it; before 2024 and beside it others numbered its vulnerabilities.
+fn is_kernels_own(vendor: &str, product: &str) -> bool {
+    vendor.eq_ignore_ascii_case("linux") && product.eq_ignore_ascii_case("linux")
 }
 
 /// Lists kept beside the producer's own records.

@@ -111,6 +111,7 @@ pub fn statement(subject: Subject, default: Status, ranges: &[(&str, Status)]) -
         files: Vec::new(),
         functions: Vec::new(),
         reason: None,
+        added: false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `proofmark advisories match`: from a component or an SBOM to graded vulnerabilities, without an image.
 
-use std::{fmt::Write as _, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::ExitCode};
 
 use proofmark_advisories::{
     corrections::Corrections,
@@ -29,6 +29,9 @@ struct Answer {
     withdrawn_records: usize,
     /// Components without an exact identity: records about them are found by name only, or not at all.
     without_identity: Vec<ComponentRef>,
+    /// What may have been meant, by the name that was asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    similar_names: BTreeMap<String, String>,
     problems: Vec<String>,
 }
 
@@ -63,11 +66,17 @@ pub fn run(args: &Match) -> Result<ExitCode, Failure> {
         not_affected: Vec::new(),
         withdrawn_records: 0,
         without_identity: Vec::new(),
+        similar_names: BTreeMap::new(),
         problems,
     };
     for query in &queries {
         let outcome =
             match_component(query, store.as_ref(), &platform, &corrections).map_err(wrong)?;
+        if let Some(c) = query.component.as_ref().filter(|_| outcome.by_name_only)
+            && let Some(meant) = corrections.similar(&c.name)
+        {
+            answer.similar_names.insert(c.name.clone(), meant.to_owned());
+        }
         answer.add(query, outcome);
     }
     answer.matches.sort_by(gravest_first);
@@ -181,9 +190,11 @@ impl Answer {
                 writeln!(out, "{} records were withdrawn by their source", self.withdrawn_records);
         }
         for c in &self.without_identity {
+            let meant = self.similar_names.get(&c.name);
+            let meant = meant.map(|m| format!("; {m} is known")).unwrap_or_default();
             let _ = writeln!(
                 out,
-                "no exact identity is known of {}: nothing is concluded from its name",
+                "no exact identity is known of {}: nothing is concluded from its name{meant}",
                 named(c).escape_debug()
             );
         }
