@@ -77,7 +77,10 @@ pub fn frontier(
     let mut tightest = base.clone();
     for (j, job) in base.jobs.iter().enumerate() {
         let w = base.weights[EXPOSURE as usize][j] * years;
-        let keep = if job.member & 1 != 0 { w * base.periods as f64 } else { 0.0 };
+        // The same for all that a job can do, so that it decides nothing; what is minimised must not
+        // be zero, or what a limit is worth against it cannot be told.
+        let all = w * base.periods as f64;
+        let keep = if job.member & 1 != 0 { 2.0 * all } else { all };
         tightest.jobs[j].keep = if job.keep.is_finite() { keep } else { f64::INFINITY };
         for c in &mut tightest.choices[job.first as usize..(job.first + job.count) as usize] {
             let stays = c.member & 1 != 0;
@@ -85,7 +88,7 @@ pub fn frontier(
                 if x.is_finite() {
                     let before = if job.member & 1 != 0 { s } else { 0 };
                     let after = if stays { base.periods - s } else { 0 };
-                    *x = w * (before + after) as f64;
+                    *x = all + w * (before + after) as f64;
                 }
             }
         }
@@ -97,7 +100,7 @@ pub fn frontier(
         x.onboard.fill(0.0);
     }
     tightest.borders.clear();
-    let low = solve(&tightest, &Options { gap: 5e-3, ..options.clone() }, watch)?;
+    let low = solve(&tightest, &Options { gap: 2e-3, ..options.clone() }, watch)?;
     let tight = exposure(base, &free, &low.plan);
 
     let mut out = vec![Point {

@@ -286,12 +286,16 @@ fn options(args: &NetworkPlan) -> Result<Options, Failure> {
 /// The command that `./run highs` builds: beside this program or on the path; `PROOFMARK_HIGHS` names it outright.
 fn highs() -> Result<PathBuf, Failure> {
     const NAME: &str = "proofmark-highs";
-    let named = env::var_os("PROOFMARK_HIGHS").map(PathBuf::from);
-    let beside = env::current_exe().ok().and_then(|p| Some(p.parent()?.join(NAME)));
-    let paths = env::var_os("PATH").unwrap_or_default();
-    let on_path = env::split_paths(&paths).map(|p| p.join(NAME));
-    named.into_iter().chain(beside).chain(on_path).find(|p| p.is_file()).ok_or_else(|| {
-        let message = "--backend highs: proofmark-highs was not found beside this program or on the path; `./run highs` builds it, or set PROOFMARK_HIGHS to where it is";
+    let places: Vec<PathBuf> = match env::var_os("PROOFMARK_HIGHS") {
+        Some(named) => vec![named.into()],
+        None => {
+            let beside = env::current_exe().ok().and_then(|p| Some(p.parent()?.join(NAME)));
+            let paths = env::var_os("PATH").unwrap_or_default();
+            beside.into_iter().chain(env::split_paths(&paths).map(|p| p.join(NAME))).collect()
+        }
+    };
+    places.into_iter().find(|p| p.is_file()).ok_or_else(|| {
+        let message = "--backend highs: proofmark-highs was not found beside this program or on the path, nor where PROOFMARK_HIGHS says; `./run highs` builds it";
         Failure::new(Code::Argument, message)
     })
 }
