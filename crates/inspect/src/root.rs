@@ -3,8 +3,8 @@
 //! Establishes: which containers, or folders of them, are root file systems, and
 //! what a path means inside one.
 //!
-//! How: by structure, a folder with `etc` and with `bin` or `sbin` (as folders or
-//! links). A folder inside another root (a jail, a container image, a factory
+//! How: by structure, a folder with `etc` and with `bin` or `sbin`, also below `usr`
+//! (as folders or links). A folder inside another root (a jail, a container image, a factory
 //! tree) counts as a root of its own if it also has a passwd file, an inittab or
 //! a C library. Links are followed inside the root only, at most forty of them;
 //! an absolute target starts at the root, and `..` never leaves it.
@@ -30,7 +30,7 @@ use proofmark_model::{
 use crate::{Notes, View, notes::Range};
 
 /// Id and revision.
-pub const REVISION: (&str, u32) = ("root", 1);
+pub const REVISION: (&str, u32) = ("root", 2);
 
 /// Links followed for one path, as Linux does.
 const LINKS: usize = 40;
@@ -348,9 +348,13 @@ fn prefixes(view: &View<'_>, entries: &BTreeMap<String, ArtifactId>) -> Vec<Stri
             }
             if matches!(name, "etc" | "bin" | "sbin") {
                 let above = if above.is_empty() { String::new() } else { format!("{above}/") };
-                let seen = candidates.entry(above).or_default();
+                let seen = candidates.entry(above.clone()).or_default();
                 seen.0 |= name == "etc";
                 seen.1 |= name != "etc";
+                // Some systems have their programs below `usr` only.
+                if let Some(above) = above.strip_suffix("usr/").filter(|_| name != "etc") {
+                    candidates.entry(above.to_owned()).or_default().1 = true;
+                }
             }
         }
         let own =
@@ -436,6 +440,14 @@ mod tests {
         assert_eq!(roots[1].real("out").unwrap(), "etc/passwd");
         assert!(root.files().all(|(p, _)| !p.starts_with("jail/")));
         assert_eq!(roots[1].files().count(), 2);
+    }
+
+    #[test]
+    fn programs_below_usr_alone_make_a_root() {
+        let tree = Tree::new().file("a/etc/os-release", "").file("a/usr/bin/sh", "");
+        let view = tree.view();
+        let roots = find(&view);
+        assert_eq!(roots.iter().map(|r| r.prefix.as_str()).collect::<Vec<_>>(), ["a/"]);
     }
 
     #[test]
