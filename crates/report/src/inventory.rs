@@ -94,6 +94,7 @@ pub fn components(a: &Assessment) -> Vec<Item> {
     let contents: HashMap<&Locator, &Artifact> =
         a.artifacts.iter().map(|x| (&x.locator, x)).collect();
     let libraries = libraries(&a.observations);
+    let distributions = distributions(&a.observations);
     let mut items: BTreeMap<(String, Option<String>), Item> = BTreeMap::new();
     let mut packages: HashMap<String, (String, Option<String>)> = HashMap::new();
     for o in &a.observations {
@@ -105,7 +106,10 @@ pub fn components(a: &Assessment) -> Vec<Item> {
         let package = format!("{}:{}", p.manager, p.name);
         packages.insert(package.clone(), key.clone());
         let item = items.entry(key).or_insert_with(|| empty(&p.name, Some(&p.version)));
-        item.purl = item.purl.take().or_else(|| Some(package_url(p)));
+        let home = o.evidence.first().to_string();
+        let distribution = distributions.iter().find(|(root, _)| home.starts_with(root));
+        let url = || package_url(p, distribution.map(|(_, name)| name.as_str()));
+        item.purl = item.purl.take().or_else(|| Some(url()));
         item.license = item.license.take().or_else(|| p.license.clone());
         item.package = Some(package);
         if p.name.starts_with("lib") || p.files.iter().any(|f| f.contains(".so.")) {
@@ -248,11 +252,29 @@ fn libraries(observations: &[Observation]) -> BTreeSet<Locator> {
         .collect()
 }
 
+/// Where each root file system that names its distribution begins, and that name with the release (`debian 12`);
+/// innermost roots first.
+fn distributions(observations: &[Observation]) -> Vec<(String, String)> {
+    let mut found: Vec<_> = observations
+        .iter()
+        .filter_map(|o| match &o.fact {
+            Fact::Trait(t) if t.name == "distribution" => {
+                let file = o.evidence.first().to_string();
+                let end = file.rfind("/etc/").or_else(|| file.rfind("/usr/lib/"))?;
+                Some((file.get(..=end)?.to_owned(), t.value.clone()))
+            }
+            _ => None,
+        })
+        .collect();
+    found.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then(a.cmp(b)));
+    found
+}
+
 /// Package URL of a package of a database.
 ///
-/// `deb`, `rpm` and `apk` are registered types; opkg has none, so it is `generic`. The namespace
-/// (distribution) is left out: the database does not say which distribution the package is from.
-fn package_url(p: &fact::Package) -> String {
+/// `deb`, `rpm` and `apk` are registered types with the distribution as namespace, where the root file system
+/// names it; opkg has none, so it is `generic`.
+fn package_url(p: &fact::Package, distribution: Option<&str>) -> String {
     let kind = match p.manager.as_str() {
         "dpkg" => "deb",
         "apk" => "apk",
@@ -264,11 +286,20 @@ fn package_url(p: &fact::Package) -> String {
         "maven" => "maven",
         _ => "generic",
     };
-    let mut purl = format!("pkg:{kind}/{}@{}", encode(&p.name), encode(&p.version));
-    if let Some(arch) = &p.architecture {
-        purl.push_str(&format!("?arch={}", encode(arch)));
-    }
-    purl
+    let distribution = distribution.filter(|_| matches!(kind, "deb" | "apk" | "rpm"));
+    let namespace = distribution
+        .and_then(|d| d.split(' ').next())
+        .map_or(String::new(), |name| format!("{}/", encode(name)));
+    let arch = p.architecture.as_ref().map(|arch| format!("arch={}", encode(arch)));
+    let distro = distribution.map(|d| format!("distro={}", encode(&d.replace(' ', "-"))));
+    let qualifiers: Vec<_> = arch.into_iter().chain(distro).collect();
+    let mark = if qualifiers.is_empty() { "" } else { "?" };
+    format!(
+        "pkg:{kind}/{namespace}{}@{}{mark}{}",
+        encode(&p.name),
+        encode(&p.version),
+        qualifiers.join("&")
+    )
 }
 
 /// Package URL of something that only has a name and perhaps a version.
@@ -290,4 +321,56 @@ fn encode(part: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proofmark_model::{Evidence, Strength, Tri};
+
+    fn observed(fact: Fact, place: &str) -> Observation {
+        Observation {
+            fact,
+            evidence: Evidence::one(place.parse().unwrap()),
+            inspector: "test".into(),
+            revision: 1,
+            strength: Strength::Observed,
+        }
+    }
+
+    #[test]
+    fn the_namespace_is_the_distribution_of_the_innermost_root() {
+        let names = |value: &str, place| {
+            let name = "distribution".into();
+            let fact = fact::Trait { name, value: value.into(), complete: Tri::Yes };
+            observed(Fact::Trait(fact), place)
+        };
+        let roots = distributions(&[
+            names("debian 12", "a.img@0x0:squashfs/usr/lib/os-release+0x0..0x10"),
+            names("alpine 3.20", "a.img@0x0:squashfs/srv/jail/etc/os-release+0x0..0x10"),
+        ]);
+        let home = |place: &str| {
+            roots.iter().find(|(root, _)| place.starts_with(root)).map(|(_, name)| name.as_str())
+        };
+        assert_eq!(home("a.img@0x0:squashfs/srv/jail/lib/apk/db/installed"), Some("alpine 3.20"));
+        assert_eq!(home("a.img@0x0:squashfs/var/lib/dpkg/status"), Some("debian 12"));
+        assert_eq!(home("a.img@0x9000:squashfs/var/lib/dpkg/status"), None);
+        let mut package = fact::Package {
+            manager: "dpkg".into(),
+            name: "libssl3".into(),
+            version: "3.0.11-1~deb12u2".into(),
+            architecture: Some("armhf".into()),
+            source: None,
+            installed: true,
+            license: None,
+            files: Vec::new(),
+        };
+        assert_eq!(
+            package_url(&package, Some("debian 12")),
+            "pkg:deb/debian/libssl3@3.0.11-1~deb12u2?arch=armhf&distro=debian-12"
+        );
+        assert_eq!(package_url(&package, None), "pkg:deb/libssl3@3.0.11-1~deb12u2?arch=armhf");
+        package.manager = "opkg".into();
+        assert!(package_url(&package, Some("openwrt 23.05")).starts_with("pkg:generic/libssl3@"));
+    }
 }
