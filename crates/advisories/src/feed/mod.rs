@@ -213,7 +213,17 @@ pub fn read(
     let text = String::from_utf8_lossy(&head).into_owned();
     if let Some(lines) = LINES.iter().find(|l| (l.claims)(&text)) {
         let mut rest = BufReader::with_capacity(1 << 16, Rest(scanner));
-        return (lines.read)(&mut rest, file, out);
+        let mut silent = true;
+        (lines.read)(&mut rest, file, &mut |result| {
+            silent = false;
+            out(result);
+        });
+        if silent {
+            let reason = "the data ends or is damaged here: there is no record behind the heading";
+            let problem = Problem::of(file, "the beginning", reason.to_owned());
+            out(Err(Problem { cut: true, ..problem }));
+        }
+        return;
     }
     let mut reader = Documents {
         scanner,
