@@ -36,6 +36,8 @@ const EDGES: &[(&str, &[&str])] = &[
             "proofmark-inspect",
             "proofmark-advisories",
             "proofmark-report",
+            "proofmark-advisories",
+            "proofmark-report",
         ],
     ),
     (
