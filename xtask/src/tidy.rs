@@ -36,8 +36,6 @@ const EDGES: &[(&str, &[&str])] = &[
             "proofmark-inspect",
             "proofmark-advisories",
             "proofmark-report",
-            "proofmark-advisories",
-            "proofmark-report",
         ],
     ),
     (
