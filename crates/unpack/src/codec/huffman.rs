@@ -22,6 +22,18 @@ impl Tree {
     /// exactly.
     #[must_use]
     pub fn new(lengths: &[u8]) -> Option<Self> {
+        Self::build(lengths).filter(|(_, filled)| *filled == 1 << 16).map(|(made, _)| made)
+    }
+
+    /// A code that may leave prefixes without a symbol, which are then of no bits; none where it needs more than
+    /// there is.
+    #[must_use]
+    pub fn partial(lengths: &[u8]) -> Option<Self> {
+        Self::build(lengths).map(|(made, _)| made)
+    }
+
+    /// The code, and how much of the code space it fills.
+    fn build(lengths: &[u8]) -> Option<(Self, u32)> {
         let mut made = Self { table: vec![(0, 0); 1 << 12], long: Vec::new() };
         let mut next = 0u32;
         for len in 1..=16u8 {
@@ -39,7 +51,7 @@ impl Tree {
                 next += span;
             }
         }
-        (next == 1 << 16).then_some(made)
+        Some((made, next))
     }
 
     /// The symbol that the next 16 bits begin with, and how many of them it takes.

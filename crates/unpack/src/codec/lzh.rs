@@ -7,7 +7,7 @@
 // Tables have a fixed size and are indexed by values below it.
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::{Decoded, Error, Output, copy_match, huffman::Tree};
+use super::{Decoded, Error, Output, bits::Bits, copy_match, huffman::Tree};
 use crate::budget::Budget;
 
 /// Variants differ in how many position codes there are.
@@ -25,71 +25,16 @@ pub enum Variant {
 #[must_use]
 pub fn decode(input: &[u8], variant: Variant, size: usize, budget: &Budget) -> Decoded {
     let mut out = Output::new(size, budget);
-    let mut bits = Bits { input, at: 0, have: 0, word: 0, over: 0 };
+    let mut bits = Bits::new(input, 0);
     let mut op = 0;
     let error = run(&mut bits, variant, size, &mut out, &mut op).err();
-    Decoded { bytes: out.finish(op), consumed: bits.at.min(input.len()), error }
-}
-
-/// Bits, most significant first. Behind the end come zeros, and the end is noticed at the next block or
-/// match.
-struct Bits<'a> {
-    input: &'a [u8],
-    at: usize,
-    have: u32,
-    word: u64,
-    over: usize,
-}
-
-impl Bits<'_> {
-    fn fill(&mut self) {
-        while self.have <= 48 {
-            let byte = match self.input.get(self.at) {
-                Some(b) => {
-                    self.at += 1;
-                    *b
-                }
-                None => {
-                    self.over += 1;
-                    0
-                }
-            };
-            self.word |= u64::from(byte) << (56 - self.have);
-            self.have += 8;
-        }
-    }
-
-    fn peek(&mut self, n: u32) -> usize {
-        self.fill();
-        if n == 0 { 0 } else { (self.word >> (64 - n)) as usize }
-    }
-
-    fn skip(&mut self, n: u32) {
-        self.word <<= n;
-        self.have -= n;
-    }
-
-    fn take(&mut self, n: u32) -> usize {
-        let value = self.peek(n);
-        self.skip(n);
-        value
-    }
-
-    /// Whether more bits were used than there are.
-    fn is_over(&self) -> bool {
-        self.over * 8 > self.have as usize
-    }
+    Decoded { bytes: out.finish(op), consumed: bits.consumed(), error }
 }
 
 fn tree(lengths: &[u8], bits: &Bits<'_>) -> Result<Tree, Error> {
-    let bad = Error::Malformed { what: "a Huffman code of LZH is not complete", at: bits.at };
+    let bad =
+        Error::Malformed { what: "a Huffman code of LZH is not complete", at: bits.consumed() };
     Tree::new(lengths).ok_or(bad)
-}
-
-fn read(tree: &Tree, bits: &mut Bits<'_>) -> usize {
-    let (symbol, len) = tree.find(bits.peek(16));
-    bits.skip(len);
-    symbol
 }
 
 /// Code lengths of three bits or more, with a run of zeros behind the entry `special`.
@@ -130,7 +75,7 @@ fn main_tree(bits: &mut Bits<'_>, first: &Tree) -> Result<Tree, Error> {
     let mut lengths = vec![0u8; 510];
     let mut i = 0;
     while i < n.min(510) {
-        match read(first, bits) {
+        match bits.read(first) {
             0 => i += 1,
             1 => i += bits.take(4) + 3,
             2 => i += bits.take(9) + 20,
@@ -140,7 +85,7 @@ fn main_tree(bits: &mut Bits<'_>, first: &Tree) -> Result<Tree, Error> {
             }
         }
         if bits.is_over() {
-            return Err(Error::Truncated { what: "LZH", at: bits.input.len() });
+            return Err(Error::Truncated { what: "LZH", at: bits.size() });
         }
     }
     tree(&lengths, bits)
@@ -158,7 +103,7 @@ fn run(
         Variant::Lh6 => (16, 5),
         Variant::Lh7 => (17, 5),
     };
-    let cut = Error::Truncated { what: "LZH", at: bits.input.len() };
+    let cut = Error::Truncated { what: "LZH", at: bits.size() };
     while *op < size {
         let mut left = bits.take(16);
         if bits.is_over() {
@@ -178,21 +123,21 @@ fn run(
             if *op >= out.room() {
                 out.grow()?;
             }
-            let code = read(&codes, bits);
+            let code = bits.read(&codes);
             if code < 256 {
                 out.buf[*op] = code as u8;
                 *op += 1;
                 continue;
             }
             let len = (code - 256 + 3).min(size - *op);
-            let slot = read(&places, bits);
+            let slot = bits.read(&places);
             let dist = match slot {
                 0 | 1 => slot,
                 n if n < positions => (1 << (n - 1)) + bits.take(n as u32 - 1),
                 _ => {
                     return Err(Error::Malformed {
                         what: "an LZH position out of range",
-                        at: bits.at,
+                        at: bits.consumed(),
                     });
                 }
             } + 1;
@@ -218,7 +163,7 @@ fn run(
 #[must_use]
 pub fn decode_fastest(input: &[u8], size: usize, budget: &Budget) -> Decoded {
     let mut out = Output::new(size, budget);
-    let mut bits = Bits { input, at: 0, have: 0, word: 0, over: 0 };
+    let mut bits = Bits::new(input, 0);
     let mut op = 0;
     let mut go = || {
         // A number whose width is told by leading ones.
@@ -246,7 +191,7 @@ pub fn decode_fastest(input: &[u8], size: usize, budget: &Budget) -> Decoded {
                 if dist > op {
                     return Err(Error::Malformed {
                         what: "an ARJ match reaches before the start",
-                        at: bits.at,
+                        at: bits.consumed(),
                     });
                 }
                 copy_match(&mut out.buf, op, dist, n);
@@ -256,5 +201,5 @@ pub fn decode_fastest(input: &[u8], size: usize, budget: &Budget) -> Decoded {
         Ok(())
     };
     let error = go().err();
-    Decoded { bytes: out.finish(op), consumed: bits.at.min(input.len()), error }
+    Decoded { bytes: out.finish(op), consumed: bits.consumed(), error }
 }

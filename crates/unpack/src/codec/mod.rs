@@ -13,6 +13,8 @@ use crate::budget::{Budget, Exhausted};
 pub mod aes;
 pub mod bcj;
 pub mod bcj2;
+pub mod bits;
+pub mod blake2sp;
 pub mod bzip2;
 pub mod check;
 pub mod deflate;
@@ -26,6 +28,7 @@ pub mod lzw;
 pub mod lzx;
 pub mod packed;
 pub mod ppmd;
+pub mod rar;
 pub mod xz;
 pub mod zstd;
 
