@@ -44,8 +44,7 @@ pub fn observations(
         .collect();
     let (mut out, mut options) = (Vec::new(), BTreeMap::<_, Options>::new());
     for (at, (artifact, hits)) in artifacts.iter().zip(hits).enumerate() {
-        // What is divided into regions is looked at region by region.
-        let Some(hits) = hits.as_ref().filter(|_| !proofmark_inspect::divided(artifact)) else {
+        let Some(hits) = hits.as_ref().filter(|_| is_looked_at(artifact)) else {
             continue;
         };
         for hit in hits.iter() {
@@ -63,6 +62,11 @@ pub fn observations(
     (out, options)
 }
 
+/// What is divided into regions is looked at region by region; what no container sees is no component of the image.
+fn is_looked_at(artifact: &Artifact) -> bool {
+    !proofmark_inspect::divided(artifact) && !artifact.is_superseded()
+}
+
 /// Traits of the whole image: how often and in how many versions a product is in it, where that is more than once, and
 /// where bytes and package database contradict each other.
 fn copies(
@@ -74,7 +78,7 @@ fn copies(
     let named: Vec<(String, &Artifact, &Vec<Hit>)> = artifacts
         .iter()
         .zip(hits)
-        .filter(|(a, _)| !proofmark_inspect::divided(a))
+        .filter(|(a, _)| is_looked_at(a))
         .filter_map(|(a, h)| Some((a.locator.to_string(), a, h.as_deref()?)))
         .filter(|(_, _, h)| !h.is_empty())
         .collect();

@@ -249,6 +249,11 @@ impl<'a> View<'a> {
             Some((id, a, self.notes(id)?))
         })
     }
+
+    /// The same without what no container sees. Secrets and keys are looked for in all.
+    pub fn live(self) -> impl Iterator<Item = (ArtifactId, &'a Artifact, &'a Notes)> {
+        self.noted().filter(|(_, a, _)| !a.is_superseded())
+    }
 }
 
 /// Second stage: the facts about the whole image, sorted.

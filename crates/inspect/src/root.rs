@@ -14,10 +14,12 @@
 //!
 //! False negatives: a root without `etc` (a static program as init).
 //!
-//! Limits: a union of layers is not joined; each layer that has the structure is
-//! a root.
+//! Layers of a container image are one root, which the image's manifest stands for: what a
+//! higher layer replaces or removes is not in it.
 //!
-//! Sources: Filesystem Hierarchy Standard 3.0; path_resolution(7).
+//! Limits: other unions of folders (overlays that are mounted at run time) are not joined.
+//!
+//! Sources: Filesystem Hierarchy Standard 3.0; path_resolution(7); OCI image specification 1.1.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +32,7 @@ use proofmark_model::{
 use crate::{Notes, View, notes::Range};
 
 /// Id and revision.
-pub const REVISION: (&str, u32) = ("root", 2);
+pub const REVISION: (&str, u32) = ("root", 3);
 
 /// Links followed for one path, as Linux does.
 const LINKS: usize = 40;
@@ -305,6 +307,7 @@ pub fn find<'a>(view: &View<'a>) -> Vec<Root<'a>> {
         // A later entry of the same path replaces the earlier one, as when a kernel unpacks it.
         containers.entry(parent).or_default().insert(path, ArtifactId(id));
     }
+    join_layers(view, &mut containers);
     let mut roots = Vec::new();
     for (container, entries) in containers {
         let prefixes = prefixes(view, &entries);
@@ -325,6 +328,44 @@ pub fn find<'a>(view: &View<'a>) -> Vec<Root<'a>> {
         }
     }
     roots
+}
+
+/// Makes one container of the layers of each container image, in the name of its manifest.
+fn join_layers(
+    view: &View<'_>,
+    containers: &mut BTreeMap<ArtifactId, BTreeMap<String, ArtifactId>>,
+) {
+    let images: Vec<(ArtifactId, &Artifact, &str)> = (0..)
+        .zip(view.artifacts)
+        .filter_map(|(id, a)| Some((ArtifactId(id), a, a.attributes.get("layers")?.as_str())))
+        .collect();
+    if images.is_empty() {
+        return;
+    }
+    let named: BTreeSet<&str> = images.iter().flat_map(|(.., layers)| layers.split('\n')).collect();
+    let places: BTreeMap<String, ArtifactId> = containers
+        .keys()
+        .filter_map(|id| Some((view.artifact(*id)?.locator.to_string(), *id)))
+        .filter(|(name, _)| named.contains(name.as_str()))
+        .collect();
+    for (image, manifest, layers) in images {
+        let manifest = manifest.locator.to_string();
+        let is_seen = |a: &Artifact| {
+            let hidden = a.attributes.get("superseded-in").map_or("", String::as_str);
+            a.entry != EntryKind::Whiteout
+                && !a.is_superseded()
+                && hidden.split('\n').all(|hidden| hidden != manifest)
+        };
+        let mut joined = BTreeMap::new();
+        for entries in layers.split('\n').filter_map(|l| containers.get(places.get(l)?)) {
+            let seen = entries.iter().filter(|(_, id)| view.artifact(**id).is_some_and(is_seen));
+            joined.extend(seen.map(|(path, id)| (path.clone(), *id)));
+        }
+        containers.insert(image, joined);
+    }
+    for layer in places.values() {
+        containers.remove(layer);
+    }
 }
 
 /// For each artifact in a root: which root (by position) and its path there.
@@ -440,6 +481,39 @@ mod tests {
         assert_eq!(roots[1].real("out").unwrap(), "etc/passwd");
         assert!(root.files().all(|(p, _)| !p.starts_with("jail/")));
         assert_eq!(roots[1].files().count(), 2);
+    }
+
+    #[test]
+    fn layers_of_a_container_image_are_one_root() {
+        let tree = Tree::new().file("etc/passwd", "").file("bin/sh", "").file("etc/old", "");
+        let view = tree.view();
+        let mut artifacts = view.artifacts.to_vec();
+        let image = artifacts[0].locator.clone();
+        let (lower, upper) = (artifacts[1].locator.clone(), image.join(Step::region(4096, "tar")));
+        let like = |of: &Artifact, locator, parent| Artifact {
+            locator,
+            parent: Some(ArtifactId(parent)),
+            attributes: BTreeMap::new(),
+            ..of.clone()
+        };
+        let manifest = like(&artifacts[2], image.join(Step::entry("manifest")), 0);
+        let layer = like(&artifacts[1], upper.clone(), 0);
+        let changed = like(&artifacts[2], upper.join(Step::entry("etc/passwd")), 6);
+        artifacts.extend([manifest, layer, changed]);
+        let mut mark = |at: usize, key: &str, value: String| {
+            artifacts[at].attributes.insert(key.to_owned(), value);
+        };
+        mark(2, "superseded-by", upper.to_string());
+        mark(4, "superseded-in", image.join(Step::entry("manifest")).to_string());
+        mark(5, "layers", format!("{lower}\n{upper}"));
+        let notes = vec![None; artifacts.len()];
+        let view = View::new(&artifacts, &notes);
+        let roots = find(&view);
+        assert_eq!(roots.len(), 1);
+        assert_eq!(roots[0].container, ArtifactId(5));
+        assert_eq!(roots[0].entry("etc/passwd").unwrap().id, ArtifactId(7));
+        assert_eq!(roots[0].entry("bin/sh").unwrap().id, ArtifactId(3));
+        assert!(roots[0].entry("etc/old").is_none());
     }
 
     #[test]

@@ -51,6 +51,15 @@ pub struct Artifact {
     pub attributes: std::collections::BTreeMap<String, String>,
 }
 
+impl Artifact {
+    /// Whether a higher layer replaces or removes it in every container image that it is part of: its bytes are there,
+    /// but no container sees them. Attribute `superseded-by` says what does so.
+    #[must_use]
+    pub fn is_superseded(&self) -> bool {
+        self.attributes.contains_key("superseded-by")
+    }
+}
+
 /// What kind of node an artifact is.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

@@ -37,6 +37,7 @@ use crate::{
     examine::examine,
     folder,
     format::{Blob, Entry, Loaded, Sink},
+    formats::archive::oci,
     input::{Input, Source},
     keys::Keyring,
     map::Holes,
@@ -290,6 +291,7 @@ impl Run<'_> {
                 let budget = Budget::new(0, self.entries_left(), u64::MAX, self.deadline);
                 let mut sink = Sink::new(&budget);
                 folder::walk(path, &mut sink);
+                oci::describe(&mut sink, &budget);
                 let size = sink.entries.iter().map(|e| e.blob.size()).sum();
                 self.count_entries(sink.entries.len());
                 let cell = Cell::default();
@@ -298,6 +300,7 @@ impl Run<'_> {
                 let slots =
                     self.slots(sink.entries, 0, &container, None, 0, u64::MAX, &mut opened.tasks);
                 opened.node.problems = sink.problems;
+                opened.node.attributes = sink.attributes;
                 opened.node.parts.push(Part {
                     start: 0,
                     end: 0,

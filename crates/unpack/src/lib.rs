@@ -67,6 +67,7 @@ pub mod formats;
 pub mod input;
 pub mod invariants;
 pub mod keys;
+mod layers;
 pub mod locate;
 pub mod map;
 mod memory;

@@ -15,7 +15,7 @@ use proofmark_model::{
     ProblemKind, Proof, Region, RegionClass, Step,
 };
 
-use crate::engine::Outcome;
+use crate::{engine::Outcome, layers};
 
 /// What is in a content. Filled once by whichever thread met the content first.
 pub(crate) type Cell = Arc<OnceLock<Node>>;
@@ -184,6 +184,7 @@ fn number(drafts: Vec<Draft>, total: u64) -> Outcome {
         outcome.artifacts.push(Artifact { parent, ..draft.artifact });
         outcome.digests.push(draft.digest);
     }
+    layers::merge(&mut outcome.artifacts);
     outcome.coverage = coverage(&outcome.artifacts, total);
     outcome
 }

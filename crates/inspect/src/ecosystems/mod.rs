@@ -78,7 +78,7 @@ pub(crate) fn program(bytes: &[u8], notes: &mut Notes) {
 
 /// Second stage: a fact for each package at each place; equal ones of one file once.
 pub(crate) fn image(view: &View<'_>, out: &mut Vec<Observation>) {
-    for (id, _, notes) in view.noted() {
+    for (id, _, notes) in view.live() {
         let Some(file) = File::of(*view, id) else { continue };
         let mut seen = BTreeSet::new();
         for recorded in &notes.ecosystem {

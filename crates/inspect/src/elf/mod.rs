@@ -146,7 +146,7 @@ pub(crate) fn image(
 ) {
     let oldest = kernels.iter().filter_map(|k| release_number(k)).min();
     let homes = crate::root::homes(roots);
-    for (id, artifact, notes) in view.noted() {
+    for (id, artifact, notes) in view.live() {
         let Some(program) = &notes.program else { continue };
         // A kernel is told by the inspector of kernels.
         if program.executable.kind == "kernel" || artifact.attributes.contains_key("banner") {

@@ -16,6 +16,7 @@ mod cab;
 mod cpio;
 mod dmg;
 mod lha;
+pub(crate) mod oci;
 mod ole;
 mod par2;
 mod rar;

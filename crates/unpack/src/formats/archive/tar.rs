@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof, locator::escape};
 
-use super::{entry, put, zeros};
+use super::{entry, oci, put, zeros};
 use crate::{
     budget::Budget,
     format::{About, Blob, Candidate, Family, Format, Load, Loaded, Magic, Sink},
@@ -497,6 +497,7 @@ impl Format for Tar {
         sink.attribute("variant", variant);
         if let Some(image) = image {
             sink.attribute("container-image", image);
+            oci::describe(sink, budget);
         }
     }
 }
