@@ -72,7 +72,11 @@ fn scan(files: &[String]) -> Outcome {
         let hits = catalogue.content(Some(path), &bytes);
         println!("{path}: {} bytes, {} us", bytes.len(), begin.elapsed().as_micros());
         for h in hits {
-            let version = h.version.as_deref().unwrap_or("-");
+            let version = match &h.version {
+                Some(version) => version.clone(),
+                None if h.span.is_open() => "-".into(),
+                None => h.span.to_string(),
+            };
             let features =
                 if h.features.is_empty() { String::new() } else { format!(" {:?}", h.features) };
             println!(

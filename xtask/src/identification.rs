@@ -78,11 +78,13 @@ struct Case {
 /// Scores of one tool, by part of the list.
 type Parts = BTreeMap<String, Score>;
 
-/// `quality identification [--offline] [--peers [N]]`: with others on every Nth row.
+/// `quality identification [--offline] [--peers [N]] [--part PART]`: with others on every Nth row; of one part
+/// alone (`held:bullseye`), which is shown and not written.
 pub fn run(arguments: &[String]) -> Outcome {
     let offline = arguments.iter().any(|a| a == "--offline");
+    let part = arguments.iter().position(|a| a == "--part").and_then(|n| arguments.get(n + 1));
     let catalogue = components::load()?;
-    let (cases, absent) = cases(offline)?;
+    let (cases, absent) = cases(offline, part)?;
     let mut parts = Parts::new();
     let mut confusion = Vec::new();
     let mut architectures: BTreeMap<&str, u32> = BTreeMap::new();
@@ -120,6 +122,9 @@ pub fn run(arguments: &[String]) -> Outcome {
     }
     println!("{out}");
     absent.iter().for_each(|a| println!("absent: {a}"));
+    if part.is_some() {
+        return Ok(());
+    }
     if absent.is_empty() || arguments.iter().any(|a| a == "--write") {
         quality::write_section("identification", &out)?;
     }
@@ -134,14 +139,17 @@ pub fn run(arguments: &[String]) -> Outcome {
 }
 
 /// The rows whose files are there, and why others are not.
-fn cases(offline: bool) -> Result<(Vec<Case>, Vec<String>), String> {
+fn cases(offline: bool, part: Option<&String>) -> Result<(Vec<Case>, Vec<String>), String> {
     let list = root().join("quality/identification.tsv");
     let text = fs::read_to_string(&list).map_err(|e| format!("{}: {e}", list.display()))?;
     let (mut cases, mut absent) = (Vec::new(), Vec::new());
     for line in text.lines().filter(|l| !l.starts_with('#') && !l.trim().is_empty()) {
         let row = row(line)?;
+        if part.is_some_and(|p| *p != row.part) {
+            continue;
+        }
         let suite = row.part.split_once(':').map_or("bookworm", |(_, suite)| suite);
-        let found = debian::Apt::new(suite)
+        let found = debian::Apt::of(suite, &row.architecture)
             .and_then(|apt| apt.package(&row.package, &row.architecture, offline))
             .and_then(|deb| Ok((debian::unpack(&deb)?, deb)))
             .and_then(|(folder, deb)| Ok((find(&folder, &row.path)?, deb)));

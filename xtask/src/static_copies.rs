@@ -6,7 +6,8 @@
 //! user of the library would call, and the linker drops what is not reached.
 //!
 //! A program is right when each library in it is found as *statically contains* with its version (presence alone
-//! where `version = false`). Every other product but the C library that comes along is wrong.
+//! where `version = false`), or between two releases that hold it. Every other version, a span that does not hold
+//! it, and every other product but the C library that comes along is wrong.
 //!
 //! Needs `apt-get`, `dpkg-dev` and the compilers of [`COMPILERS`] and [`LINKERS`].
 
@@ -60,7 +61,13 @@ struct Source {
     copy: Vec<[String; 2]>,
     #[serde(default)]
     with: Vec<String>,
+    /// What sets this program apart from another of the product.
+    #[serde(default)]
+    part: String,
     calls: Vec<String>,
+    /// The program's own version, which must not be taken for the library's.
+    #[serde(default)]
+    own: String,
     #[serde(default = "yes")]
     version: bool,
 }
@@ -78,12 +85,26 @@ struct Archive {
     #[serde(default)]
     libraries: Vec<String>,
     calls: Vec<String>,
+    /// The program's own version, which must not be taken for the library's.
+    #[serde(default)]
+    own: String,
     #[serde(default = "yes")]
     version: bool,
+    /// Release of Debian, where it is not 12; linked for amd64 only then.
+    #[serde(default)]
+    suite: Option<String>,
 }
 
 fn yes() -> bool {
     true
+}
+
+/// A library in a program.
+struct Truth {
+    product: String,
+    version: String,
+    /// The program carries the version as text or table.
+    told: bool,
 }
 
 /// A program with what is in it.
@@ -92,8 +113,7 @@ struct Built {
     group: String,
     place: String,
     path: PathBuf,
-    /// Product and version; none where the version is not in it.
-    truth: Vec<(String, Option<String>)>,
+    truth: Vec<Truth>,
     /// Further products that are in it, of any version.
     contains: Vec<String>,
 }
@@ -118,7 +138,8 @@ pub fn run(arguments: &[String]) -> Outcome {
         }
     }
     for archive in list.archive.iter().filter(|a| wanted(&a.product)) {
-        for (architecture, compiler) in LINKERS {
+        let all = if archive.suite.is_some() { &LINKERS[..1] } else { &LINKERS[..] };
+        for (architecture, compiler) in all {
             match link(archive, architecture, compiler) {
                 Ok(one) => built.push(one),
                 Err(why) => absent.push(why),
@@ -134,14 +155,23 @@ pub fn run(arguments: &[String]) -> Outcome {
     Ok(())
 }
 
-/// A program that refers to `calls` and is never to be run.
-fn program(calls: &[String]) -> String {
+/// Writes a program that refers to `calls` and carries the version `own`; it is never to be run. What was built
+/// from another text is removed.
+fn write_program(main: &Path, out: &Path, calls: &[String], own: &str) -> Outcome {
     let declared: String = calls.iter().map(|c| format!("extern int {c}();\n")).collect();
     let named: String = calls.iter().map(|c| format!("(void *){c}, ")).collect();
-    format!(
-        "{declared}void *volatile used[] = {{{named}0}};\n\
-         int main(int n, char **v) {{ return used[n] == (void *)v; }}\n"
-    )
+    let (version, also) = match own {
+        "" => (String::new(), ""),
+        own => (format!("const char *volatile version = \"{own}\";\n"), " || version == v[0]"),
+    };
+    let text = format!(
+        "{declared}{version}void *volatile used[] = {{{named}0}};\n\
+         int main(int n, char **v) {{ return used[n] == (void *)v{also}; }}\n"
+    );
+    if out.exists() && fs::read_to_string(main).is_ok_and(|old| old != text) {
+        fs::remove_file(out).map_err(|e| format!("{}: {e}", out.display()))?;
+    }
+    fs::write(main, text).map_err(|e| format!("{}: {e}", main.display()))
 }
 
 fn folder(parts: &[&str]) -> Result<PathBuf, String> {
@@ -157,16 +187,18 @@ fn compile(
     compiler: &str,
     options: &[&str],
 ) -> Result<Built, String> {
-    let place = format!("{} {architecture} {}", source.product, options.join(" "));
-    let to = folder(&[&source.product, architecture, &options.concat()])?;
+    let name = format!("{}{}", source.product, source.part);
+    let place = format!("{name} {architecture} {}", options.join(" "));
+    let to = folder(&[&name, architecture, &options.concat()])?;
     let out = to.join("program");
     let mut truth = Vec::new();
     let mut command = Command::new(compiler);
     command.args(options).args(["-w", "-static", "-s", "-ffunction-sections", "-fdata-sections"]);
     command.arg("-Wl,--gc-sections").arg("-o").arg(&out);
     let main = to.join("main.c");
-    fs::write(&main, program(&source.calls)).map_err(|e| e.to_string())?;
-    let others = list.source.iter().filter(|s| source.with.contains(&s.product));
+    write_program(&main, &out, &source.calls, &source.own)?;
+    let others =
+        list.source.iter().filter(|s| s.part.is_empty() && source.with.contains(&s.product));
     for part in std::iter::once(source).chain(others) {
         let (tree, version) = debian::source("bookworm", &part.package)?;
         for [from, to] in &part.copy {
@@ -177,7 +209,7 @@ fn compile(
             command.arg("-I").arg(tree.join(i));
         });
         command.args(sources(&tree, part)?);
-        truth.push((part.product.clone(), part.version.then_some(version)));
+        truth.push(Truth { product: part.product.clone(), version, told: part.version });
     }
     command.arg(&main).arg("-lm");
     build(&mut command, compiler, &out, &place)?;
@@ -204,14 +236,18 @@ fn sources(tree: &Path, source: &Source) -> Result<Vec<PathBuf>, String> {
 }
 
 fn link(archive: &Archive, architecture: &str, compiler: &str) -> Result<Built, String> {
-    let place = format!("{} {architecture} as distributed", archive.product);
-    let to = folder(&[&archive.product, architecture, "distributed"])?;
+    let from = archive.suite.as_deref().map(|s| format!(" by {s}")).unwrap_or_default();
+    let place = format!("{} {architecture} as distributed{from}", archive.product);
+    let to = folder(&[&archive.product, architecture, &format!("distributed{from}")])?;
     let out = to.join("program");
     let main = to.join("main.c");
-    fs::write(&main, program(&archive.calls)).map_err(|e| e.to_string())?;
-    let apt = debian::Apt::new("bookworm")?;
+    write_program(&main, &out, &archive.calls, &archive.own)?;
+    let suite = archive.suite.as_deref().unwrap_or("bookworm");
+    let apt = debian::Apt::of(suite, architecture)?;
     let mut command = Command::new(compiler);
     command.args(["-w", "-static", "-s", "-Wl,--gc-sections", "-o"]).arg(&out).arg(&main);
+    // Libraries that it calls itself may be missing: the program is never run.
+    command.arg("-Wl,--unresolved-symbols=ignore-all");
     let own = archive.archives.iter().map(|a| format!("{}/{a}", archive.package));
     let mut version = String::new();
     command.arg("-Wl,--start-group");
@@ -227,7 +263,7 @@ fn link(archive: &Archive, architecture: &str, compiler: &str) -> Result<Built, 
     }
     command.args(&archive.libraries).args(["-lpthread", "-ldl", "-Wl,--end-group"]);
     build(&mut command, compiler, &out, &place)?;
-    let truth = vec![(archive.product.clone(), archive.version.then_some(version))];
+    let truth = vec![Truth { product: archive.product.clone(), version, told: archive.version }];
     let group = "as the distribution built it".into();
     Ok(Built { group, place, path: out, truth, contains: archive.contains.clone() })
 }
@@ -255,12 +291,14 @@ struct Score {
     found: u32,
     versions: u32,
     versioned: u32,
+    spans: u32,
     wrong: u32,
 }
 
 fn report(catalogue: &Catalogue, built: &[Built]) -> Result<String, String> {
     let mut groups: BTreeMap<String, Score> = BTreeMap::new();
-    let mut confusion = Vec::new();
+    // What is not right, with the programs in which it is not.
+    let mut confusion: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for one in built {
         let bytes = fs::read(&one.path).map_err(|e| format!("{}: {e}", one.path.display()))?;
         let hits: Vec<_> = catalogue
@@ -268,38 +306,47 @@ fn report(catalogue: &Catalogue, built: &[Built]) -> Result<String, String> {
             .into_iter()
             .filter(|h| h.relation <= Relation::StaticallyContains)
             .collect();
-        for group in [one.group.clone(), "all".into()] {
-            let s = groups.entry(group).or_default();
+        let wrong: Vec<_> = hits.iter().filter(|h| wrong(one, h)).collect();
+        for group in [one.group.as_str(), "all"] {
+            let s = groups.entry(group.to_owned()).or_default();
             s.programs += 1;
-            for (product, version) in &one.truth {
-                let of: Vec<_> = hits.iter().filter(|h| h.product == *product).collect();
+            s.wrong += wrong.len() as u32;
+        }
+        for truth in &one.truth {
+            let of: Vec<_> = hits.iter().filter(|h| h.product == truth.product).collect();
+            let told = of.iter().any(|h| h.version.as_deref() == Some(truth.version.as_str()));
+            let spanned = of.iter().any(|h| !h.span.is_open() && h.span.holds(&truth.version));
+            for group in [one.group.as_str(), "all"] {
+                let s = groups.entry(group.to_owned()).or_default();
                 s.libraries += 1;
                 s.found += u32::from(!of.is_empty());
-                if version.is_some() {
-                    s.versioned += 1;
-                    s.versions += u32::from(of.iter().any(|h| h.version == *version));
-                }
+                s.versioned += u32::from(truth.told);
+                s.versions += u32::from(truth.told && told);
+                s.spans += u32::from(!told && spanned);
             }
-            s.wrong += hits.iter().filter(|h| wrong(one, h)).count() as u32;
-        }
-        for (product, version) in &one.truth {
-            let of: Vec<_> = hits.iter().filter(|h| h.product == *product).collect();
-            if of.is_empty() || version.is_some() && !of.iter().any(|h| h.version == *version) {
-                let said: Vec<_> = of.iter().map(|h| h.version.as_deref()).collect();
-                confusion.push(format!("missed: {product} {version:?} in {}: {said:?}", one.place));
+            let Truth { product, version, told: known } = truth;
+            if of.is_empty() {
+                confusion.entry(format!("missed: {product}")).or_default().push(&one.place);
+            } else if *known && !told {
+                let span = if spanned { format!(" ({})", of[0].span) } else { String::new() };
+                let what = format!("without its version {version}{span}: {product}");
+                confusion.entry(what).or_default().push(&one.place);
             }
         }
-        for hit in hits.iter().filter(|h| wrong(one, h)) {
-            confusion.push(format!("wrong: {} {:?} in {}", hit.product, hit.version, one.place));
+        for hit in wrong {
+            let version = hit.version.clone().unwrap_or_else(|| hit.span.to_string());
+            let what = format!("wrong: {} {version}", hit.product);
+            confusion.entry(what).or_default().push(&one.place);
         }
     }
     let products: std::collections::BTreeSet<_> =
-        built.iter().flat_map(|b| b.truth.iter().map(|t| &t.0)).collect();
+        built.iter().flat_map(|b| b.truth.iter().map(|t| &t.product)).collect();
     let mut out = format!(
         "## Static copies\n\n{} programs with copies of {} libraries, linked statically, stripped, \
          unused functions dropped: `cargo xtask quality static`. Built from source for {}; linked from the \
          distribution's static libraries for {}.\n\n\
-         | built | programs | copies | found | with the right version | wrong |\n|---|---|---|---|---|---|\n",
+         | built | programs | copies | found | with the right version, where it is in the bytes | told between two \
+         releases, rightly | wrong |\n|---|---|---|---|---|---|---|\n",
         built.len(),
         products.len(),
         COMPILERS.map(|c| c.0).join(", "),
@@ -308,26 +355,31 @@ fn report(catalogue: &Catalogue, built: &[Built]) -> Result<String, String> {
     for (group, s) in &groups {
         let share = |a: u32, b: u32| 100.0 * f64::from(a) / f64::from(b.max(1));
         out += &format!(
-            "| {group} | {} | {} | {:.1} % | {:.1} % of {} | {} |\n",
+            "| {group} | {} | {} | {:.1} % | {:.1} % of {} | {} | {} |\n",
             s.programs,
             s.libraries,
             share(s.found, s.libraries),
             share(s.versions, s.versioned),
             s.versioned,
+            s.spans,
             s.wrong
         );
     }
     if !confusion.is_empty() {
         out += "\nNot right:\n\n";
-        confusion.iter().for_each(|c| out += &format!("- {c}\n"));
+        for (what, places) in &confusion {
+            out += &format!("- {what} in {}\n", places.join(", "));
+        }
     }
     Ok(out)
 }
 
+/// Another product, another version, or a span without the version.
 fn wrong(one: &Built, hit: &proofmark_components::Hit) -> bool {
     !ALONG.contains(&hit.product.as_str())
         && !one.contains.contains(&hit.product)
-        && !one.truth.iter().any(|(p, v)| {
-            *p == hit.product && (v.is_none() || hit.version.is_none() || hit.version == *v)
+        && !one.truth.iter().any(|t| {
+            t.product == hit.product
+                && hit.version.as_ref().map_or(hit.span.holds(&t.version), |v| *v == t.version)
         })
 }

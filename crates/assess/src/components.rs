@@ -141,12 +141,13 @@ fn observation(artifact: &Artifact, hit: &Hit, owner: Option<&Package>) -> Obser
         (None, Some(p)) => format!("; version of {}", owner_name(p)),
         _ => String::new(),
     };
+    let span = if hit.span.is_open() { String::new() } else { format!("; release {}", hit.span) };
     let first = places.next().unwrap_or_else(|| artifact.locator.clone());
     Observation {
         fact: Fact::Component(Component {
             component: reference(&hit.product, version.as_deref()),
             relation: hit.relation.as_str().to_owned(),
-            by: format!("{}: {}{by}", hit.product, hit.by.join(", ")),
+            by: format!("{}: {}{span}{by}", hit.product, hit.by.join(", ")),
             owner: owner.map(owner_name),
         }),
         evidence: Evidence::with(first, places),

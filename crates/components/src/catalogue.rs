@@ -37,6 +37,9 @@ pub struct Catalogue {
 /// A version that stands alone, possibly with what a distributor puts behind it: `2021.01+dfsg-5`.
 const ALONE: &str = "{v}(?:[-+~](?:dfsg|ds|deb|ubuntu|[0-9])[0-9A-Za-z.+~-]*)?";
 
+/// A branch, of which a release is one: `4.17`, `15`.
+const BRANCH: &str = r"[0-9]+(?:\.[0-9]+)*";
+
 /// Which expression of an evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
@@ -174,7 +177,8 @@ impl Catalogue {
                 },
                 Role::File => p.evidence.get(n as usize)?.file.clone()?,
             };
-            compile(&text, &p.version).ok()
+            let branch = p.evidence.get(n as usize).is_some_and(|e| e.branch);
+            compile(&text, if branch && role != Role::Feature { BRANCH } else { &p.version }).ok()
         })
         .as_ref()
     }

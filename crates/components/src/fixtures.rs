@@ -27,6 +27,13 @@ pub fn failures(catalogue: &Catalogue, product: &Product) -> Vec<String> {
                 fixture.bytes, fixture.version
             ));
         }
+        let told: Vec<_> = ours.iter().map(|h| (&h.span.since, &h.span.before)).collect();
+        if fixture.version.is_none()
+            && !told.is_empty()
+            && told != [(&fixture.since, &fixture.before)]
+        {
+            out.push(format!("{name}: {:?} must not lie between {told:?}", fixture.bytes));
+        }
         for feature in &fixture.features {
             if !ours.iter().any(|h| h.features.contains(feature)) {
                 out.push(format!("{name}: {:?} must yield feature {feature}", fixture.bytes));

@@ -5,9 +5,10 @@
 //!
 //! How: one pass over the bytes for all literals; around each hit the expressions of the evidence it leads to;
 //! for ELF files the SONAME, defined symbols, version definitions and needed libraries. Evidence adds up to
-//! 100 or nothing is said. The version comes from the strongest kind of evidence there is: its own banner,
-//! then version definitions, then a version string beside an anchor, then the file name, then the only
-//! version-like string of the data sections.
+//! 100 or nothing is said. The version comes from the strongest kind of evidence there is: its own banner, then
+//! a table that changed with each release, version definitions, a version string beside an anchor, the file name,
+//! the only version-like string of the data sections. What came or went with a release bounds the version where
+//! none of these tells it.
 //!
 //! False positives: a program that carries another's banner as data. A content with the banners of more than
 //! [`LIST`] programs is a list, and everything in it is *named*.
@@ -23,6 +24,7 @@ use crate::{
     catalogue::{Catalogue, Role, Use},
     elf::Elf,
     rule::{Evidence, Kind, Media, Product, Relation},
+    span::Span,
     strings,
 };
 
@@ -49,6 +51,9 @@ pub struct Hit {
     /// Version as upstream writes it; `None` where the bytes do not tell it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// Between which releases it lies, where the bytes tell that and no version.
+    #[serde(default, skip_serializing_if = "Span::is_open")]
+    pub span: Span,
     /// How content and product belong together.
     pub relation: Relation,
     /// Evidence that tells it: kind and number in the product's rule, such as `text 1`.
@@ -72,7 +77,9 @@ struct Seen {
     /// End of the string that was looked at last.
     until: usize,
     places: Vec<(u64, u64)>,
-    versions: BTreeMap<String, Vec<(u64, u64)>>,
+    versions: Versions,
+    /// Releases told by what follows a table.
+    tables: Versions,
 }
 
 /// What was seen of one product.
@@ -178,6 +185,11 @@ fn look(
 ) {
     if evidence.text.is_none() || evidence.near.is_some() {
         keep(&mut seen.places, range);
+        let behind = bytes.get(range.end..).unwrap_or_default();
+        if let Some((release, length)) = evidence.following(behind) {
+            let whole = range.start..range.end.saturating_add(length);
+            keep(seen.tables.entry(release.to_owned()).or_default(), &whole);
+        }
         return;
     }
     if range.start < seen.until {
@@ -296,6 +308,7 @@ fn needs(catalogue: &Catalogue, content: &Content<'_>, hits: &mut Vec<Hit>) {
     hits.extend(needs.into_iter().map(|(product, places)| Hit {
         product,
         version: None,
+        span: Span::default(),
         relation: Relation::DynamicallyNeeds,
         by: vec!["needed".into()],
         weight: 100,
@@ -339,6 +352,7 @@ impl Found<'_, '_> {
         let mut places = Vec::new();
         let mut explicit = None;
         let mut seen_file = false;
+        let mut span = Span::default();
         for (e, evidence) in (0u32..).zip(&product.evidence) {
             let hit = match state.evidence.get(&e) {
                 Some(seen) => (!seen.places.is_empty()).then(|| seen.places.clone()),
@@ -347,6 +361,12 @@ impl Found<'_, '_> {
             };
             if let Some(at) = hit {
                 weight = weight.saturating_add(evidence.weight());
+                span.narrow(evidence);
+                if evidence.branch {
+                    let text = state.evidence.get(&e).and_then(|seen| seen.versions.keys().next());
+                    let branch = text.cloned().or_else(|| self.file(p, e).flatten());
+                    branch.iter().for_each(|b| span.narrow_to_branch(b));
+                }
                 seen_file |= evidence.file.is_some();
                 by.push(format!("{} {}", kind(evidence), e.saturating_add(1)));
                 places.extend(at.into_iter().take(2));
@@ -383,6 +403,11 @@ impl Found<'_, '_> {
             });
             Hit {
                 product: product.name.clone(),
+                span: if version.is_none() && !span.is_open() {
+                    span.clone()
+                } else {
+                    Span::default()
+                },
                 version,
                 relation,
                 by: by.clone(),
@@ -392,7 +417,7 @@ impl Found<'_, '_> {
                 complete: complete.clone(),
             }
         };
-        let versions = self.versions(p, product, state);
+        let versions = self.versions(p, product, state, relation);
         if versions.is_empty() {
             return vec![hit(None, Vec::new())];
         }
@@ -419,19 +444,34 @@ impl Found<'_, '_> {
     }
 
     /// Versions by the strongest kind of evidence that tells any.
-    fn versions(&mut self, p: u32, product: &Product, state: &State) -> Versions {
-        let mut banners = Versions::new();
-        for seen in state.evidence.values() {
-            for (version, places) in &seen.versions {
-                banners.entry(version.clone()).or_default().extend(places);
+    fn versions(
+        &mut self,
+        p: u32,
+        product: &Product,
+        state: &State,
+        relation: Relation,
+    ) -> Versions {
+        let kinds: [fn(&Seen) -> &Versions; 2] = [|seen| &seen.versions, |seen| &seen.tables];
+        let whole = |e: &u32| product.evidence.get(*e as usize).is_some_and(|e| !e.branch);
+        for kind in kinds {
+            let mut told = Versions::new();
+            let seen = state.evidence.iter().filter(|(e, _)| whole(e)).map(|(_, seen)| seen);
+            for (version, places) in seen.flat_map(kind) {
+                told.entry(version.clone()).or_default().extend(places);
+            }
+            if !told.is_empty() {
+                return told;
             }
         }
-        if !banners.is_empty() {
-            return banners;
-        }
+        // In a program with a copy of a library the only string of that form is the program's own version: the
+        // linker has dropped the library's where nothing asks for it.
+        let copy = self.content.media == Media::Elf
+            && product.kind == Kind::Library
+            && relation != Relation::Is;
+        let counts = |e: &Evidence| !copy || e.always || e.lone.as_deref() != Some("{v}");
         let steps = [Self::by_definition, Self::by_neighbour, Self::by_file, Self::by_loneliness];
         for step in steps {
-            for (e, evidence) in (0u32..).zip(&product.evidence) {
+            for (e, evidence) in (0u32..).zip(&product.evidence).filter(|(_, e)| counts(e)) {
                 let found = step(self, p, e, evidence, state);
                 if let Some((version, place)) = found {
                     return [(version, vec![place])].into();
@@ -502,7 +542,7 @@ impl Found<'_, '_> {
         evidence: &Evidence,
         _: &State,
     ) -> Option<(String, (u64, u64))> {
-        evidence.file.as_ref()?;
+        evidence.file.as_ref().filter(|_| !evidence.branch)?;
         let found = self.file(p, e)??;
         Some((version(evidence, found.as_bytes())?, (0, self.content.bytes.len().min(4) as u64)))
     }

@@ -104,6 +104,7 @@ mod tests {
         Hit {
             product: "zlib".into(),
             version: version.map(str::to_owned),
+            span: crate::span::Span::default(),
             relation,
             by: vec!["text 1".into()],
             weight: 100,

@@ -28,14 +28,16 @@ mod identify;
 pub mod join;
 mod literals;
 pub mod rule;
+pub mod span;
 mod strings;
 
 pub use catalogue::Catalogue;
 pub use identify::{Hit, VERSION_LIMIT};
 pub use rule::Relation;
+pub use span::Span;
 
 /// Name of the state of engine and catalogue: part of a cache key and of an assessment's provenance.
-pub const REVISION: &str = concat!("1-", env!("PROOFMARK_COMPONENTS_REVISION"));
+pub const REVISION: &str = concat!("2-", env!("PROOFMARK_COMPONENTS_REVISION"));
 
 /// The built-in catalogue, for look-ups by name or SONAME.
 #[must_use]

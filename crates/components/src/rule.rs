@@ -125,6 +125,12 @@ pub struct Positive {
     /// Version that must be found; none where only presence can be.
     #[serde(default)]
     pub version: Option<String>,
+    /// Earliest release that must be told where no version is.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// First later release that must be told not to be it.
+    #[serde(default)]
+    pub before: Option<String>,
     /// Features that must be among those found.
     #[serde(default)]
     pub features: Vec<String>,
@@ -154,9 +160,24 @@ pub struct Evidence {
     /// The only string of the data sections that has this form is the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lone: Option<String>,
+    /// With `lone`: the linker cannot drop the string, so it is the version in a copy of a library, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub always: bool,
     /// Bytes of a table, hexadecimal, blanks allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hex: Option<String>,
+    /// What follows the table of `hex` in each release, hexadecimal, and that release.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<[String; 2]>,
+    /// Where it is seen, the release is this one or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Where it is seen, the release is earlier than this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// What `{v}` captures is a branch (`4.17`), of which the release is one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub branch: bool,
     /// Symbols that the content defines for others, all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub symbols: Vec<String>,
@@ -331,11 +352,31 @@ impl Evidence {
                 return Err("{v} occurs twice".into());
             }
         }
+        let captures = [&self.text, &self.file].into_iter().flatten().any(|e| e.contains("{v}"));
+        if self.always && self.lone.is_none() {
+            return Err("`always` goes with `lone`".into());
+        }
+        if self.branch && (!captures || self.near.is_some()) {
+            return Err("`branch` goes with a {v} of `text` or `file`".into());
+        }
+        let follows = |pair: &[String; 2]| unhex(&pair[0]).is_some_and(|b| !b.is_empty());
+        if !self.next.is_empty() && (self.hex.is_none() || !self.next.iter().all(follows)) {
+            return Err("`next` goes with `hex`, as pairs of hexadecimal bytes and release".into());
+        }
         let needs_lead = [&self.text, &self.has, &self.hex, &self.near].iter().any(|k| k.is_some());
         if needs_lead && self.lead().is_none_or(|l| l.len() < SHORTEST) {
             return Err("no literal of at least 5 bytes; give `literal`".into());
         }
         Ok(())
+    }
+
+    /// The release that the bytes behind the table tell, and how many bytes that takes.
+    #[must_use]
+    pub fn following(&self, bytes: &[u8]) -> Option<(&str, usize)> {
+        self.next.iter().find_map(|[hex, release]| {
+            let wanted = unhex(hex)?;
+            bytes.starts_with(&wanted).then_some((release.as_str(), wanted.len()))
+        })
     }
 
     /// The bytes whose occurrence leads to this evidence; `None` for evidence that is not looked for in

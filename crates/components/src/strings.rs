@@ -9,7 +9,7 @@ use std::ops::Range;
 const REACH: usize = 1024;
 /// Longest string that may be a version, and the number of those that are kept.
 const LONGEST: usize = 64;
-const MOST: usize = 65_536;
+const MOST: usize = 1 << 18;
 
 fn is_text(b: u8) -> bool {
     matches!(b, b'\t' | b'\n' | b'\r' | 0x20..=0x7e)
