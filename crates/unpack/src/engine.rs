@@ -176,6 +176,8 @@ struct Reading {
     around: Option<Digest>,
     depth: u32,
     large: bool,
+    /// Whether it is a piece of another entry.
+    piece: bool,
     /// Set where the node was announced before the task was put off.
     node: Option<Cell>,
 }
@@ -416,7 +418,7 @@ impl Run<'_> {
         } else if !large {
             limit = limit.min(SMALL_OUTPUT);
         }
-        let remembers = declared <= limit && self.observer.remembers();
+        let remembers = declared <= limit && !reading.piece && self.observer.remembers();
         let key = if remembers { reading.blob.key() } else { None };
         if let Some(content) = key.and_then(|key| self.remembered(&key, declared, slot, &reading)) {
             self.progress(content.size);

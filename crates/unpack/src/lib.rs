@@ -74,6 +74,7 @@ mod memory;
 pub mod options;
 pub mod read;
 pub mod scan;
+mod split;
 pub mod table;
 mod tree;
 

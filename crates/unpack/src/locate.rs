@@ -1,6 +1,6 @@
 //! From a locator back to the bytes it names, opening only what lies on the way.
 
-use std::time::Instant;
+use std::{collections::HashSet, time::Instant};
 
 use bytes::Bytes;
 use proofmark_model::{
@@ -17,6 +17,7 @@ use crate::{
     input::{Input, Source},
     options::Options,
     scan::Scanner,
+    split,
 };
 
 /// What a locator names.
@@ -133,8 +134,9 @@ pub fn locate_with(
         let budget = walk.budget(0);
         let mut sink = Sink::new(&budget);
         folder::walk(path, &mut sink);
+        let pieces = split::join(&mut sink.entries);
         here.format = Some("folder".into());
-        here.container = Some(sink.entries);
+        here.container = Some((sink.entries, pieces));
     }
     for step in &locator.steps {
         here = match step {
@@ -157,8 +159,8 @@ struct Here {
     /// Where it is known without a scan.
     format: Option<String>,
     problems: Vec<Problem>,
-    /// Entries, where the place is a container that was opened.
-    container: Option<Vec<Entry>>,
+    /// Entries, where the place is a container that was opened, and which of them are pieces of another.
+    container: Option<(Vec<Entry>, HashSet<usize>)>,
 }
 
 struct Walk<'a> {
@@ -218,6 +220,7 @@ impl Walk<'_> {
         let budget = self.budget(region.len() as u64);
         let mut sink = Sink::new(&budget);
         found.format.open(&region, found.decoded, &budget, &mut sink);
+        let pieces = split::join(&mut sink.entries);
         let mut problems = found.problems;
         problems.append(&mut sink.problems);
         Here {
@@ -227,12 +230,12 @@ impl Walk<'_> {
             metadata: Metadata::default(),
             format: Some(id.to_owned()),
             problems,
-            container: Some(sink.entries),
+            container: Some((sink.entries, pieces)),
         }
     }
 
     fn entry(&self, here: Here, path: &[u8], ordinal: u32) -> Result<Here, LocateError> {
-        let entries = here.container.unwrap_or_default();
+        let (entries, pieces) = here.container.unwrap_or_default();
         let nth = |path: &[u8], n: u32| {
             let skip = usize::try_from(n.saturating_sub(1)).unwrap_or(usize::MAX);
             entries.iter().filter(|e| e.path == path).nth(skip)
@@ -245,6 +248,7 @@ impl Walk<'_> {
             EntryKind::Hardlink { target } => nth(&unescape(target), 1).unwrap_or(entry),
             _ => entry,
         };
+        let piece = pieces.iter().any(|i| entries.get(*i).is_some_and(|e| std::ptr::eq(e, entry)));
         let budget = self.budget(content.blob.size());
         let loaded = content.blob.load(&budget);
         let has_content = !matches!(content.blob, Blob::None) || content.kind == EntryKind::File;
@@ -257,6 +261,7 @@ impl Walk<'_> {
             metadata: entry.metadata.clone(),
             format: match entry.kind {
                 EntryKind::Directory => Some("directory".into()),
+                _ if piece => Some(split::PIECE.to_owned()),
                 _ => (!has_content).then(|| "none".to_owned()),
             },
             problems,
@@ -272,7 +277,8 @@ impl Walk<'_> {
         }
         let index = |n: u64| usize::try_from(n).unwrap_or(here.bytes.len());
         let bytes = here.bytes.slice(index(start)..index(end).max(index(start)));
-        let content = here.format.is_none() || here.entry == EntryKind::Region;
+        let content = here.format.as_deref().is_none_or(|f| f == split::PIECE)
+            || here.entry == EntryKind::Region;
         let whole = content && here.problems.is_empty();
         Ok(Resolved {
             locator: Locator { range, ..here.locator },

@@ -15,7 +15,7 @@ use proofmark_model::{
     ProblemKind, Proof, Region, RegionClass, Step,
 };
 
-use crate::{engine::Outcome, layers};
+use crate::{engine::Outcome, layers, split};
 
 /// What is in a content. Filled once by whichever thread met the content first.
 pub(crate) type Cell = Arc<OnceLock<Node>>;
@@ -399,6 +399,10 @@ fn coverage(artifacts: &[Artifact], total: u64) -> Coverage {
         }
         // Gaps are listed with the content they are gaps of.
         if matches!(a.entry, EntryKind::Gap) && a.locator.range.is_some() {
+            continue;
+        }
+        // The bytes of pieces are those of the whole.
+        if a.format == split::PIECE {
             continue;
         }
         let outermost = if folder { a.parent == Some(image) } else { i == 0 };

@@ -19,6 +19,7 @@ use crate::{
     format::{Blob, Entry, Loaded, Sink},
     memory::Leaf,
     scan::internal,
+    split,
     tree::{Body, Node, Part, Slot},
 };
 
@@ -48,6 +49,11 @@ impl Run<'_> {
         let digest = self.digest(&bytes);
         let mut content =
             Content { size, digest, whole, format: "data".into(), problems, node: None };
+        // What is in it is found in the whole.
+        if reading.piece {
+            content.format = split::PIECE.into();
+            return Ok(content);
+        }
         let examined = |large| {
             let budget = self.budget(size, large);
             let examined = examine(self.scanner, &bytes, &self.holes, &budget);
@@ -269,7 +275,7 @@ impl Run<'_> {
     #[allow(clippy::too_many_arguments, reason = "what a container is, and where its tasks go")]
     pub(super) fn slots(
         &self,
-        entries: Vec<Entry>,
+        mut entries: Vec<Entry>,
         part: usize,
         container: &Arc<Locator>,
         around: Option<Digest>,
@@ -277,6 +283,7 @@ impl Run<'_> {
         cap: u64,
         tasks: &mut Vec<Start>,
     ) -> Vec<Slot> {
+        let pieces = split::join(&mut entries);
         let mut times: HashMap<Vec<u8>, u32> = HashMap::new();
         let mut sum = 0_u64;
         entries
@@ -314,6 +321,7 @@ impl Run<'_> {
                         around,
                         depth: depth.saturating_add(1),
                         large: false,
+                        piece: pieces.contains(&index),
                         node: None,
                     }));
                 } else if file {

@@ -37,7 +37,7 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "mode, mtime, symbolic links (attributes written on Unix)",
     integrity: "CRC-32 of headers and of each content",
-    limits: "encrypted folders need a password; archives split over several files; Brotli, LZ4 and Lizard of forks",
+    limits: "encrypted folders need a password; Brotli, LZ4 and Lizard of forks",
     sources: &["LZMA SDK: 7zFormat.txt, Methods.txt"],
 };
 

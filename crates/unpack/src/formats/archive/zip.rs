@@ -38,7 +38,7 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "mode, owner, mtime, symbolic links (Unix extra fields)",
     integrity: "central directory against local headers, CRC-32 of each content",
-    limits: "implode and other old methods; archives split over several files; encrypted entries need a \
+    limits: "implode and other old methods; encrypted entries need a \
              password; strong encryption of PKWARE",
     sources: &["PKWARE APPNOTE 6.3.10", "Info-ZIP extrafld.txt"],
 };
@@ -59,7 +59,9 @@ struct Item {
     size: u64,
     name: Vec<u8>,
     directory: bool,
+    /// From the start of the piece of a split archive that it is in.
     local: u64,
+    piece: u32,
     mtime: Option<i64>,
     owner: Option<(u32, u32)>,
     aes: Option<zip_crypt::Field>,
@@ -85,6 +87,9 @@ impl Item {
                     wide(&mut self.packed);
                     if central {
                         wide(&mut self.local);
+                        if self.piece == u32::from(u16::MAX) {
+                            self.piece = read::le32(field, at).unwrap_or(self.piece);
+                        }
                     }
                 }
                 0x5455 if read::u8(field, 0).is_some_and(|f| f & 1 == 1) => {
@@ -147,6 +152,7 @@ impl Item {
             directory: attributes & 0x10 != 0 || name.ends_with(b"/"),
             name,
             local: read::le32(head, 42)?.into(),
+            piece: read::le16(head, 34)?.into(),
             mtime: None,
             owner: None,
             aes: None,
@@ -187,6 +193,39 @@ impl Item {
     }
 }
 
+/// Bytes of each piece but the last, of an archive that was split and put together again. Places in it are counted from
+/// the start of a piece; how long that is, the place of the directory tells, which is known.
+#[derive(Clone, Copy)]
+struct Pieces(u64);
+
+impl Pieces {
+    /// From the end record at `at`, the directory at `dir_at`, and the first local header at `first`.
+    fn of(data: &[u8], at: usize, dir_at: usize, first: usize) -> Option<Self> {
+        let piece = u64::from(read::le16(data, at.checked_add(6)?)?);
+        if piece == 0 {
+            return Some(Self(0));
+        }
+        // The first header stands behind a mark, so its own place says where the first piece begins.
+        let (mut cursor, mut lowest) = (dir_at, u64::MAX);
+        while let Some((item, next)) = Item::central(data, cursor).filter(|_| cursor < at) {
+            if item.piece == 0 {
+                lowest = lowest.min(item.local);
+            }
+            cursor = next;
+        }
+        let offset = u64::from(read::le32(data, at.checked_add(16)?)?);
+        let distance = dir_at.checked_sub(first)? as u64;
+        let before = distance.checked_add(lowest)?.checked_sub(offset)?;
+        before.is_multiple_of(piece).then(|| Self(before.checked_div(piece).unwrap_or(0)))
+    }
+
+    /// Counts the place of an item from the start of the archive.
+    fn resolve(self, item: &mut Item) -> Option<()> {
+        item.local = u64::from(item.piece).checked_mul(self.0)?.checked_add(item.local)?;
+        Some(())
+    }
+}
+
 /// A directory: its entries, the lowest local offset, where it begins and where the archive ends.
 struct Directory {
     items: Vec<Item>,
@@ -194,6 +233,7 @@ struct Directory {
     at: usize,
     end: usize,
     comment: Vec<u8>,
+    pieces: Pieces,
 }
 
 /// The directory that belongs to the end record at `at`, if everything in it is consistent.
@@ -223,9 +263,11 @@ fn directory(
     }
     let dir_at = dir_end.checked_sub(read::index(size)?).filter(|d| *d >= first)?;
     budget.work(size).ok()?;
+    let pieces = Pieces::of(data, at, dir_at, first)?;
     let (mut items, mut cursor, mut seen, mut base) = (Vec::new(), dir_at, 0u64, u64::MAX);
     while cursor < dir_end {
-        let (item, next) = Item::central(data, cursor).filter(|(_, n)| *n <= dir_end)?;
+        let (mut item, next) = Item::central(data, cursor).filter(|(_, n)| *n <= dir_end)?;
+        pieces.resolve(&mut item)?;
         base = base.min(item.local);
         seen = seen.checked_add(1)?;
         cursor = next;
@@ -246,6 +288,7 @@ fn directory(
         at: dir_at,
         end,
         comment: comment.to_vec(),
+        pieces,
     })
 }
 
@@ -267,8 +310,8 @@ fn find(data: &[u8], first: usize, keep: bool, budget: &Budget) -> Option<Direct
 /// Whether each local header of the directory stands where the start at `first` puts it.
 fn owns(data: &[u8], first: usize, dir: &Directory, budget: &Budget) -> bool {
     let mut cursor = dir.at;
-    while let Some((item, next)) = Item::central(data, cursor) {
-        if budget.work(64).is_err() {
+    while let Some((mut item, next)) = Item::central(data, cursor) {
+        if budget.work(64).is_err() || dir.pieces.resolve(&mut item).is_none() {
             return false;
         }
         let place = item
