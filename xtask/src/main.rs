@@ -17,6 +17,7 @@ mod matching;
 mod network;
 mod peers;
 mod quality;
+mod rar;
 mod schema;
 mod starter;
 mod static_copies;
@@ -61,7 +62,7 @@ const CHORES: &[Chore] = &[
     ),
     (
         "quality",
-        "measure on labelled truth: identification [--offline] [--peers] | kernel [--offline] [--verbose] | matching [--verbose] | network [--highs] | static",
+        "measure on labelled truth: identification [--offline] [--peers] | kernel [--offline] [--verbose] | matching [--verbose] | network [--highs] | rar | static",
         quality::run,
     ),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::{Outcome, identification, kernel, matching, network, root, static_copies};
+use crate::{Outcome, identification, kernel, matching, network, rar, root, static_copies};
 
 /// `quality WHAT`.
 pub fn run(arguments: &[String]) -> Outcome {
@@ -13,8 +13,12 @@ pub fn run(arguments: &[String]) -> Outcome {
         Some("kernel") => kernel::run(rest),
         Some("matching") => matching::run(rest),
         Some("network") => network::run(rest),
+        Some("rar") => rar::run(),
         Some("static") => static_copies::run(rest),
-        _ => Err("say what to measure: identification, kernel, matching, network, static".into()),
+        _ => {
+            Err("say what to measure: identification, kernel, matching, network, rar, static"
+                .into())
+        }
     }
 }
 

@@ -78,6 +78,22 @@ const MADE: &[(&str, &str, &str)] = &[
         "msitools",
         "msibuild m.msi -s t a '' '{12345678-1234-1234-1234-123456789012}' && msibuild m.msi -a s tree/text && mv m.msi out",
     ),
+    // No free tool writes RAR: these were put together by the writer of the tests of `codec::rar`.
+    (
+        "rar",
+        "coreutils",
+        "printf 'UmFyIRoHAQDFGjMyAwEAACecJjY2AgMjZgSGAaCDAoBPQICAAwEBYSICAJHY3A4wDkLjYyYGnldbM8CDOlFyIK0UvaBX2FiqduXo1e5hAABVVVVVVVVVVVVVTH+mOk8UxotCRCGignktmM3lzonNAn82m89mc3nUrmEwdErdE3lU9dE2dFAlrooE3nMtls5nMqoE6lsudEudDolT0dE9dDomE9nT0mbom8uEgFQpwIMcD2YmWhICAwBVBGSggwLYusiAwAMBAWJQWlAAADAOFAYAAAABigAAAAEAxQAAADHgAAAE0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0Wi0WiAW7GEqxMCAwCGAQSGAaCDAoBPQIAAAQFjdGVpb2YgcXh3bm91a29yY2hoIGMgb2J1IG4geGUgeG9xZWVxcWJ4cmVmIGYgIGIsIHUgIGh1cixrIG9mZmZmZmZuIHhlIHhvcWVlcXFieHJlZiBmICBiLCB1ICBodXIsayBvZmZmZmZmbiB4ZSB4b3FlZXFxYnhyZWYgZiAgICAgICAgICAZsjo1AwUAAA==' | base64 -d >out",
+    ),
+    (
+        "rar",
+        "coreutils",
+        "printf 'UmFyIRoHAQDFGjMyAwEAAB+Zh4QTAhMAMwSGAaCDAlCHKr6AAwEBc9XuYQAAVVVVVVVVVVVVVUx/pjpPFMaLQkQhooJ5LZjN5c6JzQJ/NpvPZnN51K5hMHRK3Y+CPUIDBQABUmFyIRoHAQDFGjMyAwEAAMYDhxETAgsAMwSGAaCDAoBPQICAAwEBcxN5VPXRNnRQJa6KBN5zLZbOZzKqBOpbLnRLnQ6JU9HRPXQ6JhPZ09Jm6JvLhIBUKcCDHBmyOjUDBQAA' | base64 -d >out",
+    ),
+    (
+        "rar",
+        "coreutils",
+        "printf 'UmFyIRoHAM+QcwAADQAAAAAAAABmcXQAgCEAlQAAAJoAAAADkb/YDgAAIQAdMwEAoIEAAGEVVVVVVVVVVVVVUx/pjpPE+aLAsUMgiMVjcSZkdkkjjUbkMXjceh8UijMh7MjcOkLMjTMkkRZkkjcdiMRjsdh0kj0RiTMiTMZkObDMkLMZkUkMebEXZkbiREA7lHBBDgbcAGsAAAAAwAAAADAAAACgOAAAAB4AAAAGhKYiAVqtVqtVqtVqtVqtVqtVqtVqtVqtVqtAAHFMdACAIQBJAAAAjQAAAANReBDzAAAhAB0zAQCggQAAcKUAc++Ire9oHW/TZ+AYGMTQzY7uwGR6NVFoz6uIJrda2uNREqyDUbTPcH+sO8LtMfUzP7rjOvwoI8W7k5gQ2wltwbRly9xsnawEsHsAAAcA' | base64 -d >out",
+    ),
     ("ihex", "binutils", "objcopy -I binary -O ihex tree/text out"),
     ("srec", "binutils", "objcopy -I binary -O srec tree/text out"),
 ];
