@@ -4,7 +4,7 @@
 
 use std::{path::Path, time::Instant};
 
-use proofmark_unpack::{Input, Options, unpack};
+use proofmark_unpack::{Input, Options, spool::Spool, unpack};
 
 fn main() -> std::io::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -13,7 +13,11 @@ fn main() -> std::io::Result<()> {
     let list = arguments.next().is_some();
     let start = Instant::now();
     let input = Input::open(Path::new(&path))?;
-    let outcome = unpack(input, &Options { jobs, ..Options::default() }, &());
+    let outcome = unpack(
+        input,
+        &Options { jobs, spool: Spool::new(Path::new("/var/tmp")).ok(), ..Options::default() },
+        &(),
+    );
     let taken = start.elapsed();
     let c = &outcome.coverage;
     println!(

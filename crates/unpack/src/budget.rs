@@ -11,7 +11,7 @@ use std::{
 
 use proofmark_model::{Problem, ProblemKind};
 
-use crate::keys::Keyring;
+use crate::{keys::Keyring, spool::Spool};
 
 /// A bound was reached; the reader stops where it is and keeps what it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,7 @@ pub struct Budget {
     /// Whether output was ever refused.
     output_refused: AtomicBool,
     keys: Arc<Keyring>,
+    spool: Option<Spool>,
     searches: Mutex<Vec<Search>>,
 }
 
@@ -78,6 +79,7 @@ impl Budget {
             deadline,
             output_refused: AtomicBool::new(false),
             keys: Arc::default(),
+            spool: None,
             searches: Mutex::default(),
         }
     }
@@ -120,6 +122,19 @@ impl Budget {
     pub fn with_keys(mut self, keys: &Arc<Keyring>) -> Self {
         self.keys = Arc::clone(keys);
         self
+    }
+
+    /// With room on the disk for large outputs.
+    #[must_use]
+    pub fn with_spool(mut self, spool: Option<&Spool>) -> Self {
+        self.spool = spool.cloned();
+        self
+    }
+
+    /// Where large outputs go, if not into memory.
+    #[must_use]
+    pub fn spool(&self) -> Option<&Spool> {
+        self.spool.as_ref()
     }
 
     /// The keys that may be tried.

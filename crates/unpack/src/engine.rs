@@ -40,10 +40,11 @@ use crate::{
     formats::archive::oci,
     input::{Input, Source},
     keys::Keyring,
-    map::Holes,
+    map::{self, Holes},
     memory::Memory,
     options::{ContentInfo, Limits, Observer, Options, Progress},
     scan::Scanner,
+    spool::Spool,
     tree::{self, Body, Cell, Content, FOLDER, Node, Part, Slot},
 };
 
@@ -100,6 +101,7 @@ pub fn unpack_with(
         holes: input.holes.clone(),
         limits: options.limits.clone(),
         keys: Arc::clone(&options.keys),
+        spool: options.spool.clone(),
         observer,
         memory: Memory::new(observer, &options.limits, &options.keys),
         deadline,
@@ -140,6 +142,7 @@ struct Run<'a> {
     holes: Holes,
     limits: Limits,
     keys: Arc<Keyring>,
+    spool: Option<Spool>,
     observer: &'a dyn Observer,
     memory: Memory<'a>,
     deadline: Option<Instant>,
@@ -260,7 +263,7 @@ impl Run<'_> {
     }
 
     fn digest(&self, bytes: &Bytes) -> Option<Digest> {
-        (self.holes.bytes_in(bytes) <= HOLES_HASHED).then(|| Digest::of(bytes))
+        (self.holes.bytes_in(bytes) <= HOLES_HASHED).then(|| Digest::of_parts(map::parts(bytes)))
     }
 
     /// The image: never put off, and hashed beside.
@@ -427,7 +430,8 @@ impl Run<'_> {
         }
         let budget =
             Budget::new(limit, self.limits.artifact_entries, work(declared), self.deadline)
-                .with_keys(&self.keys);
+                .with_keys(&self.keys)
+                .with_spool(self.spool.as_ref());
         let loaded =
             catch_unwind(AssertUnwindSafe(|| reading.blob.load(&budget))).unwrap_or_else(|_| {
                 Loaded {
@@ -521,6 +525,7 @@ impl Run<'_> {
         let output = if large { output } else { output.min(SMALL_OUTPUT) };
         Budget::new(output, self.limits.artifact_entries, work(size), self.deadline)
             .with_keys(&self.keys)
+            .with_spool(self.spool.as_ref())
     }
 
     /// [`container_output`], and in a run in order not more than is left.

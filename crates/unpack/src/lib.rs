@@ -75,6 +75,7 @@ pub mod options;
 pub mod read;
 pub mod scan;
 mod split;
+pub mod spool;
 pub mod table;
 mod tree;
 

@@ -176,6 +176,7 @@ impl Walk<'_> {
         let output = container_output(limits, size);
         Budget::new(output, limits.artifact_entries, work(size), deadline)
             .with_keys(&self.options.keys)
+            .with_spool(self.options.spool.as_ref())
     }
 
     fn examined(&self, bytes: &Bytes) -> crate::examine::Examined {

@@ -1,14 +1,88 @@
 //! Files as bytes without reading them: the one module with `unsafe`.
 //!
 //! A mapped file that another process shortens while it is read ends this
-//! process with SIGBUS; no map can prevent that. Everything else is safe: the
-//! map is private and read-only, and [`Bytes`] keeps it alive.
+//! process with SIGBUS; no map can prevent that. Everything else is safe: maps
+//! of others' files are private and read-only, [`Bytes`] keeps them alive, and
+//! maps that are written to belong to files that nobody else can open.
+//!
+//! What was read of a map stays in this process's memory until somebody gives it
+//! back: [`examined`] does, every so many bytes. The pages come back from the
+//! file when they are read again.
 #![allow(unsafe_code)]
 
-use std::{fs::File, io};
+use std::{
+    fs::File,
+    io,
+    ops::{Deref, DerefMut},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use bytes::Bytes;
-use rustix::fs::{SeekFrom, seek};
+use rustix::{
+    fs::{SeekFrom, seek},
+    mm::{Advice, madvise},
+};
+
+/// Address and length of every map there is.
+static MAPS: Mutex<Vec<(usize, usize)>> = Mutex::new(Vec::new());
+/// Bytes examined since memory was last given back.
+static EXAMINED: AtomicUsize = AtomicUsize::new(0);
+/// Bytes that come into memory with one that is touched.
+pub const AROUND: usize = 1 << 16;
+/// After so many bytes memory is given back.
+pub const RELIEF: usize = 64 << 20;
+
+/// A map that is in the list as long as it lives.
+struct Listed<M: Deref<Target = [u8]>>(M);
+
+impl<M: Deref<Target = [u8]>> Listed<M> {
+    fn new(map: M) -> Self {
+        let mut maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
+        maps.push((map.as_ptr().addr(), map.len()));
+        Self(map)
+    }
+}
+
+impl<M: Deref<Target = [u8]>> AsRef<[u8]> for Listed<M> {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl<M: Deref<Target = [u8]>> Drop for Listed<M> {
+    fn drop(&mut self) {
+        // Under the lock, so that nobody advises about addresses that are unmapped in the meantime.
+        let mut maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = (self.0.as_ptr().addr(), self.0.len());
+        if let Some(at) = maps.iter().position(|m| *m == here) {
+            maps.swap_remove(at);
+        }
+    }
+}
+
+/// Says that `n` bytes were read or written. Every [`RELIEF`] bytes the memory of all maps is given back.
+pub fn examined(n: usize) {
+    if EXAMINED.fetch_add(n, Ordering::Relaxed).saturating_add(n) < RELIEF {
+        return;
+    }
+    EXAMINED.store(0, Ordering::Relaxed);
+    for (address, len) in MAPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        // SAFETY: the range is mapped as a whole, because maps leave the list, under its lock, before they are
+        // unmapped. Each is a map of a file, private and never written to, or shared: its pages come back from the
+        // file with the same bytes. That it fails changes nothing but the use of memory.
+        let pointer = std::ptr::with_exposed_provenance_mut(*address);
+        let _ = unsafe { madvise(pointer, *len, Advice::LinuxDontNeed) };
+    }
+}
+
+/// The parts of `data`, one after the other, each said to be examined when it is asked for. Their lengths but the last
+/// are multiples of 16.
+pub fn parts(data: &[u8]) -> impl Iterator<Item = &[u8]> {
+    data.chunks(RELIEF / 4).inspect(|part| examined(part.len()))
+}
 
 /// The content of `file`, mapped. An empty file is empty bytes.
 ///
@@ -22,7 +96,36 @@ pub fn map(file: &File) -> io::Result<Bytes> {
     // under a reader is another process writing to the file. No reader in this crate relies on two reads giving
     // the same value for memory safety: all access goes through bounds-checked slices of fixed length.
     let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(file)? };
-    Ok(Bytes::from_owner(map))
+    Ok(Bytes::from_owner(Listed::new(map)))
+}
+
+/// A part of a file that nobody else writes to, as bytes that can be written.
+pub struct Writable(Listed<memmap2::MmapMut>);
+
+impl Writable {
+    /// Maps `len` bytes from `offset`, which is a multiple of the size of a page. The file has been given room for them.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub fn new(file: &File, offset: u64, len: usize) -> io::Result<Self> {
+        // SAFETY: the file has no name, so no other process can open it, and this one maps each part of it once
+        // (see `spool`). There is room on the disk for all of it, so no page fails to come.
+        let map = unsafe { memmap2::MmapOptions::new().offset(offset).len(len).map_mut(file)? };
+        Ok(Self(Listed::new(map)))
+    }
+}
+
+impl Deref for Writable {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.0.0
+    }
+}
+
+impl DerefMut for Writable {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0.0
+    }
 }
 
 /// Parts of a mapped file that are not on the disk: known to be zero without being read. Slices of the map are

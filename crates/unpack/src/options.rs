@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use proofmark_model::{Digest, EntryKind, Locator, Metadata};
 
-use crate::keys::Keyring;
+use crate::{keys::Keyring, spool::Spool};
 
 /// How to unpack. [`Options::default`] is what a laptop with 16 GiB survives, whatever the input.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,8 @@ pub struct Options {
     pub limits: Limits,
     /// Keys for encrypted containers.
     pub keys: Arc<Keyring>,
+    /// Room on the disk for large contents. Without it they are kept in memory; the result does not depend on it.
+    pub spool: Option<Spool>,
 }
 
 /// Bounds of a run. All but [`time`](Self::time) give the same result on every machine.

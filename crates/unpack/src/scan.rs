@@ -20,7 +20,7 @@ use crate::{
     budget::Budget,
     format::{Candidate, Format},
     formats,
-    map::Holes,
+    map::{Holes, examined},
 };
 
 /// A candidate and the format that makes it.
@@ -81,6 +81,8 @@ const CLAIMS: usize = 1 << 16;
 const KEPT_DECODED: usize = 256 << 20;
 /// Zero runs are recognised in blocks of this size.
 const BLOCK: usize = 1 << 16;
+/// A content is searched in windows of this size, so that the memory of what was searched can be had back.
+const WINDOW: usize = 1 << 26;
 
 static ALL: LazyLock<Scanner> = LazyLock::new(|| Scanner::new(formats::all()));
 
@@ -170,9 +172,11 @@ impl Scanner {
         let mut seen = 0;
         while at < end && !pass.full {
             let automaton = reduced.as_ref().unwrap_or(&self.everywhere);
-            let (Some(search), Some(window)) = (&automaton.search, data.get(at..end)) else {
+            let until = end.min(at.saturating_add(WINDOW));
+            let (Some(search), Some(window)) = (&automaton.search, data.get(at..until)) else {
                 return;
             };
+            examined(window.len());
             let mut wasted = 0_usize;
             let mut again = false;
             for hit in search.find_overlapping_iter(window) {
@@ -201,7 +205,13 @@ impl Scanner {
                 }
             }
             if !again {
-                return;
+                if until == end {
+                    return;
+                }
+                // The next window begins where a magic may have begun that this one cut.
+                seen = until;
+                at = until.saturating_sub(automaton.longest);
+                continue;
             }
             let next = Automaton::new(&self.patterns, |p| p.anywhere && !pass.silenced(p.format));
             // Far enough back to see every match that ends after `seen`.

@@ -12,7 +12,7 @@ pub mod show;
 pub mod unpack;
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Read as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -23,6 +23,7 @@ use proofmark_unpack::{
     Input, Options,
     keys::{Key, Keyring},
     options::Limits,
+    spool::Spool,
 };
 use serde::Deserialize;
 
@@ -37,8 +38,7 @@ pub fn is_stdin(image: &Path) -> bool {
     image.as_os_str() == "-"
 }
 
-/// Threads, bounds and keys, as the user asked for them. Reads the file of keys, so call it before the sandbox
-/// closes.
+/// Threads, bounds, keys and room on the disk, as the user asked for them. Call it before the sandbox closes.
 ///
 /// # Errors
 /// A file of keys that cannot be read.
@@ -52,7 +52,16 @@ pub fn options(work: &Work) -> Result<Options, Failure> {
             ..Limits::default()
         },
         keys: Arc::new(work.keys.as_deref().map(keyring).transpose()?.unwrap_or_default()),
+        spool: spool(),
     })
+}
+
+/// Room on the disk for large contents: in `TMPDIR`, else where large temporary files belong. None where the file
+/// system has no files without a name; contents are then kept in memory.
+fn spool() -> Option<Spool> {
+    let usual = [PathBuf::from("/var/tmp"), env::temp_dir()];
+    let folders = env::var_os("TMPDIR").map_or(usual.to_vec(), |t| vec![t.into()]);
+    folders.iter().find_map(|f| Spool::new(f).ok())
 }
 
 /// Reads a file of keys. What it says never becomes part of a message.

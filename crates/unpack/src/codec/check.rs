@@ -5,10 +5,14 @@
 
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)] // tables of 256 indexed by bytes
 
+use crate::map;
+
 /// CRC-32 as in gzip, zip, xz and Ethernet.
 #[must_use]
 pub fn crc32(data: &[u8]) -> u32 {
-    crc32fast::hash(data)
+    let mut hasher = crc32fast::Hasher::new();
+    map::parts(data).for_each(|part| hasher.update(part));
+    hasher.finalize()
 }
 
 const fn tables64() -> [[u64; 256]; 8] {
@@ -42,8 +46,11 @@ static CRC64: [[u64; 256]; 8] = tables64();
 /// CRC-64 as in xz (ECMA-182, reflected).
 #[must_use]
 pub fn crc64(data: &[u8]) -> u64 {
+    !map::parts(data).fold(!0, crc64_part)
+}
+
+fn crc64_part(mut crc: u64, data: &[u8]) -> u64 {
     let t = &CRC64;
-    let mut crc = !0u64;
     let (words, rest) = data.as_chunks::<8>();
     for word in words {
         let x = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
@@ -59,7 +66,7 @@ pub fn crc64(data: &[u8]) -> u64 {
     for byte in rest {
         crc = t[0][((crc ^ u64::from(*byte)) & 255) as usize] ^ (crc >> 8);
     }
-    !crc
+    crc
 }
 
 /// CRC-16/ARC as in LHA and ARC archives.

@@ -24,7 +24,7 @@ pub fn inflate_after(dictionary: &[u8], input: &[u8], max: usize, budget: &Budge
     primed.extend_from_slice(input);
     let mut decoded =
         run(Decompress::new(false), &primed, 0, max.saturating_add(tail.len()), budget);
-    decoded.bytes.drain(..tail.len().min(decoded.bytes.len()));
+    decoded.bytes = decoded.bytes.cut(tail.len());
     decoded.consumed = decoded.consumed.saturating_sub(head);
     decoded
 }

@@ -8,7 +8,10 @@
 
 use proofmark_model::{Problem, ProblemKind};
 
-use crate::budget::{Budget, Exhausted};
+use crate::{
+    budget::{Budget, Exhausted},
+    spool::Buffer,
+};
 
 pub mod aes;
 pub mod bcj;
@@ -36,7 +39,7 @@ pub mod zstd;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decoded {
     /// The decoded bytes, as far as they could be decoded.
-    pub bytes: Vec<u8>,
+    pub bytes: Buffer,
     /// Bytes of input that belong to the stream, as far as it could be followed.
     pub consumed: usize,
     /// The first thing that was wrong; none for a stream that is whole.
@@ -44,13 +47,13 @@ pub struct Decoded {
 }
 
 impl Decoded {
-    /// The decoded bytes and the input used, if nothing was wrong.
+    /// The decoded bytes, in memory, and the input used, if nothing was wrong.
     ///
     /// # Errors
     /// The first thing that was wrong; the partial output is dropped.
     pub fn whole(self) -> Result<(Vec<u8>, usize), Error> {
         match self.error {
-            None => Ok((self.bytes, self.consumed)),
+            None => Ok((self.bytes.into(), self.consumed)),
             Some(e) => Err(e),
         }
     }
@@ -129,7 +132,7 @@ impl From<Error> for Problem {
 /// decoders may copy in steps of 16 bytes.
 pub(crate) struct Output<'b> {
     /// Paid bytes and [`Output::SLACK`] more.
-    pub buf: Vec<u8>,
+    pub buf: Buffer,
     paid: usize,
     max: usize,
     budget: &'b Budget,
@@ -143,7 +146,7 @@ impl<'b> Output<'b> {
 
     /// An empty output of at most `max` bytes.
     pub fn new(max: usize, budget: &'b Budget) -> Self {
-        Self { buf: vec![0; Self::SLACK], paid: 0, max, budget }
+        Self { buf: vec![0; Self::SLACK].into(), paid: 0, max, budget }
     }
 
     /// Bytes that may be written now.
@@ -164,7 +167,7 @@ impl<'b> Output<'b> {
         if let Some(more) = len.checked_sub(self.paid).filter(|m| *m > 0) {
             self.budget.output(more as u64)?;
             self.paid = len;
-            self.buf.resize(len.saturating_add(Self::SLACK), 0);
+            self.buf.resize(len.saturating_add(Self::SLACK), self.budget.spool());
         }
         Ok(())
     }
@@ -181,11 +184,8 @@ impl<'b> Output<'b> {
     }
 
     /// The first `len` bytes as result.
-    pub fn finish(mut self, len: usize) -> Vec<u8> {
+    pub fn finish(mut self, len: usize) -> Buffer {
         self.buf.truncate(len.min(self.paid));
-        if self.buf.capacity() / 2 > self.buf.len() {
-            self.buf.shrink_to_fit();
-        }
         self.buf
     }
 }

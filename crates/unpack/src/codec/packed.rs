@@ -83,5 +83,9 @@ pub fn copy(input: &[u8], max: usize, budget: &Budget) -> Decoded {
     if let Err(e) = budget.output(take as u64) {
         return Decoded::failed(e.into());
     }
-    Decoded { bytes: input.get(..take).unwrap_or_default().to_vec(), consumed: take, error: None }
+    Decoded {
+        bytes: input.get(..take).unwrap_or_default().to_vec().into(),
+        consumed: take,
+        error: None,
+    }
 }

@@ -4,10 +4,10 @@
 //! Source: "The .xz file format" 1.2.1 (public domain).
 
 use memchr::memmem;
-use sha2::{Digest as _, Sha256};
+use proofmark_model::Digest;
 
 use super::{Decoded, Error, Output, bcj::Filter, check, lzma2};
-use crate::{budget::Budget, read};
+use crate::{budget::Budget, map, read};
 
 /// First bytes of a stream.
 pub const MAGIC: &[u8] = b"\xfd7zXZ\0";
@@ -287,7 +287,7 @@ fn block(
         0 => (true, ""),
         1 => (stored == check::crc32(content).to_le_bytes(), "CRC-32 of an xz block"),
         4 => (stored == check::crc64(content).to_le_bytes(), "CRC-64 of an xz block"),
-        10 => (stored == Sha256::digest(content).as_slice(), "SHA-256 of an xz block"),
+        10 => (stored == Digest::of_parts(map::parts(content)).0, "SHA-256 of an xz block"),
         _ => {
             wrong.get_or_insert(Error::Unsupported { what: "the check of an xz block", at: *ip });
             (true, "")

@@ -219,7 +219,8 @@ impl Run<'_> {
         let cap = self.cap(size);
         let initial = if large { cap } else { cap.min(SMALL_OUTPUT) };
         let budget = Budget::new(initial, self.entries_left(), work(size), self.deadline)
-            .with_keys(&self.keys);
+            .with_keys(&self.keys)
+            .with_spool(self.spool.as_ref());
         let mut sink = Sink::new(&budget);
         if depth < self.limits.depth || leaf {
             let open =

@@ -13,7 +13,7 @@
 use std::ops::Range;
 
 use super::{Error, Output, bits::Bits, copy_match, huffman::Tree};
-use crate::budget::Budget;
+use crate::{budget::Budget, spool::Buffer};
 
 mod filter;
 mod five;
@@ -101,7 +101,7 @@ impl<'b> Unpacker<'b> {
 
     /// All that came out.
     #[must_use]
-    pub fn finish(self) -> Vec<u8> {
+    pub fn finish(self) -> Buffer {
         self.window.out.finish(self.window.at)
     }
 }

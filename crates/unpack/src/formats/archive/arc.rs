@@ -84,7 +84,9 @@ pub(super) fn unrun(input: &[u8], max: usize, budget: &Budget) -> Decoded {
             made.error = Some(e.into());
             break;
         }
-        made.bytes.extend(std::iter::repeat_n(value, n));
+        let len = made.bytes.len();
+        made.bytes.resize(len.saturating_add(n), budget.spool());
+        made.bytes.get_mut(len..).unwrap_or_default().fill(value);
     }
     made.consumed = input.len();
     made

@@ -21,6 +21,7 @@ use super::{entry, kind_of_mode, put};
 use crate::{
     budget::Budget,
     format::{About, Blob, Candidate, Family, Format, Magic, Sink},
+    map::{AROUND, examined},
     read::{self, Order},
 };
 
@@ -224,6 +225,7 @@ fn walk(data: &[u8], start: usize, keep: bool, budget: &Budget) -> Option<Walk> 
             found.problems.push(e.into());
             break;
         }
+        examined(AROUND);
         let Some(mut head) = head(data, begin, at).filter(|h| h.layout == layout) else {
             if found.ended && seen == 0 {
                 break;

@@ -300,11 +300,11 @@ impl Folder {
         let opened = layout::unseal(budget, ABOUT.id, &[], |key, _| {
             let made = self.decode(main, packed, 0, Some(key.password.as_ref()?), budget);
             let verified = made.error.is_none() && self.is_right(&made.bytes);
-            verified.then_some(Opened { bytes: made.bytes, verified })
+            verified.then(|| Opened { bytes: made.bytes.into(), verified })
         });
         match opened {
             Ok((name, opened)) => {
-                Ok((Decoded { bytes: opened.bytes, ..Decoded::default() }, Some(name)))
+                Ok((Decoded { bytes: opened.bytes.into(), ..Decoded::default() }, Some(name)))
             }
             Err(why) => {
                 Err(Problem::new(ProblemKind::Encrypted, format!("it is encrypted; {why}")))
@@ -416,7 +416,7 @@ fn decrypt(
     budget.output(source.len() as u64).ok()?;
     let mut bytes = aes::Aes::new(&key)?.cbc(&iv, source);
     bytes.truncate(size);
-    Some(Decoded { bytes, consumed: source.len(), error: None })
+    Some(Decoded { bytes: bytes.into(), consumed: source.len(), error: None })
 }
 
 /// One step of a folder with one input.

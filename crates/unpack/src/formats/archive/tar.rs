@@ -20,6 +20,7 @@ use super::{entry, oci, put, zeros};
 use crate::{
     budget::Budget,
     format::{About, Blob, Candidate, Family, Format, Load, Loaded, Magic, Sink},
+    map::{AROUND, examined},
     read,
 };
 
@@ -262,6 +263,7 @@ fn walk(
             found.problems.push(e.into());
             return found;
         }
+        examined(AROUND);
         let Some(head) = Head::read(data, at) else {
             let block = data.get(at..at.saturating_add(BLOCK).min(data.len())).unwrap_or_default();
             if block.len() == BLOCK && zeros(block) {

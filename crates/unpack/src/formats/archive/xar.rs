@@ -174,7 +174,7 @@ fn table(data: &[u8], budget: &Budget) -> Option<(Header, Vec<u8>, usize, Option
     let made = deflate::zlib(stream, head.plain, budget);
     let problem = made.error.map(Into::into);
     let heap = head.length.checked_add(head.packed)?;
-    (!made.bytes.is_empty()).then_some((head, made.bytes, heap, problem))
+    (!made.bytes.is_empty()).then(|| (head, made.bytes.into(), heap, problem))
 }
 
 impl Format for Xar {

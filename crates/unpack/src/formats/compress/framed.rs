@@ -13,6 +13,7 @@ use crate::{
     format::{About, Candidate, Format, Magic, Sink},
     formats::layout::about,
     read,
+    spool::Buffer,
 };
 
 /// One such stream: how it announces itself and how it is decoded, header included.
@@ -181,7 +182,7 @@ fn qnx_blocks(
     data: &[u8],
     max: usize,
     budget: &Budget,
-    out: &mut Vec<u8>,
+    out: &mut Buffer,
     at: &mut usize,
 ) -> Result<(), Error> {
     const HEADER: usize = 8;
@@ -205,7 +206,7 @@ fn qnx_blocks(
         if bytes.len() != size {
             return Err(Error::Malformed { what: "a block is not as long as declared", at: *at });
         }
-        out.extend(bytes);
+        out.append(&bytes, budget.spool());
         *at = body.saturating_add(len);
     }
 }

@@ -117,7 +117,7 @@ fn decode(data: &[u8], max: usize, budget: &Budget) -> (Decoded, usize) {
             all.bytes = part.bytes;
             first_name = head.name;
         } else {
-            all.bytes.extend_from_slice(&part.bytes);
+            all.bytes.append(&part.bytes, budget.spool());
         }
         members = members.saturating_add(1);
         if !whole {

@@ -52,7 +52,7 @@ fn decode(data: &[u8], max: usize, budget: &Budget) -> Decoded {
                     .then_some(Error::Checksum { what: "lzip trailer", at: at.saturating_add(end) })
             }
         };
-        all.bytes.extend_from_slice(&part.bytes);
+        all.bytes.append(&part.bytes, budget.spool());
         all.error = all.error.or(wrong);
         if part.error.is_some() {
             break;

@@ -137,10 +137,10 @@ fn blocks(
         let first = all.bytes.len();
         if packed == plain {
             budget.output(plain as u64)?;
-            all.bytes.extend_from_slice(body);
+            all.bytes.append(body, budget.spool());
         } else {
             let part = lzo::decode(body, plain, budget);
-            all.bytes.extend_from_slice(&part.bytes);
+            all.bytes.append(&part.bytes, budget.spool());
             if let Some(e) = part.error {
                 return Err(match e {
                     Error::Truncated { .. } => {

@@ -151,7 +151,7 @@ impl Pieces {
 fn frame(decoded: crate::codec::Decoded) -> Result<Vec<u8>, Problem> {
     match decoded.error {
         Some(e) if decoded.bytes.is_empty() => Err(e.into()),
-        _ => Ok(decoded.bytes),
+        _ => Ok(decoded.bytes.into()),
     }
 }
 

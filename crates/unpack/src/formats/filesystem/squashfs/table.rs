@@ -120,9 +120,11 @@ impl Codec {
                 // Without a size the end is where the input ends.
                 let used_up = out.consumed.saturating_add(8) >= input.len();
                 match out.error {
-                    Some(_) if size.is_none() && used_up && !out.bytes.is_empty() => Ok(out.bytes),
+                    Some(_) if size.is_none() && used_up && !out.bytes.is_empty() => {
+                        Ok(out.bytes.into())
+                    }
                     Some(e) => Err(e.into()),
-                    None => Ok(out.bytes),
+                    None => Ok(out.bytes.into()),
                 }
             }
         }
