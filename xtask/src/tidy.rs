@@ -63,18 +63,41 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("proofmark-yardstick", &["memmap2", "rusqlite", "ureq", "reqwest"]),
 ];
 
+/// Crates that are not members of the workspace.
+const OUTSIDE: &[&str] = &["crates/highs/Cargo.toml"];
+
 /// Runs all checks and reports every violation at once.
 pub fn run(_: &[String]) -> Outcome {
     let mut bad = Vec::new();
     edges(&mut bad)?;
     code_map(&mut bad)?;
     words(&mut bad)?;
+    locks(&mut bad)?;
     if bad.is_empty() {
         println!("tidy");
         Ok(())
     } else {
         Err(format!("{} violations\n  {}", bad.len(), bad.join("\n  ")))
     }
+}
+
+/// Crates outside the workspace have a lock file of their own, which a change of the workspace's dependencies outdates.
+fn locks(bad: &mut Vec<String>) -> Outcome {
+    for manifest in OUTSIDE {
+        let out = Command::new("cargo")
+            .args(["metadata", "--format-version", "1", "--locked", "--manifest-path"])
+            .arg(root().join(manifest))
+            .output()
+            .map_err(|e| format!("cargo: {e}"))?;
+        if !out.status.success() {
+            let why = String::from_utf8_lossy(&out.stderr);
+            bad.push(format!(
+                "{manifest}: {}",
+                why.lines().next().unwrap_or("cargo metadata failed")
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn edges(bad: &mut Vec<String>) -> Outcome {

@@ -27,13 +27,22 @@ impl Solver for Highs {
 /// The program is not well formed, or HiGHS refuses it; in words.
 pub fn solve(mip: &Mip) -> Result<Answer, String> {
     check(mip)?;
+    let begun = mip.start.len() == mip.cost.len();
+    // Where presolve alone finds the optimum, some releases of HiGHS report its value with the columns of the start
+    // that they were given; the same program without a start is answered rightly.
+    match attempt(mip, begun)? {
+        Some(answer) => Ok(answer),
+        None if begun => Ok(attempt(mip, false)?.unwrap_or_default()),
+        None => Ok(Answer::default()),
+    }
+}
+
+/// Solves, from the start that is known if so wanted. None where point and objective value contradict each other.
+fn attempt(mip: &Mip, begun: bool) -> Result<Option<Answer>, String> {
     if mip.cost.is_empty() {
         let kept = mip.low.iter().zip(&mip.high).all(|(l, h)| *l <= 0.0 && *h >= 0.0);
-        return Ok(Answer {
-            infeasible: !kept,
-            point: Vec::new(),
-            bound: kept.then_some(mip.offset),
-        });
+        let bound = kept.then_some(mip.offset);
+        return Ok(Some(Answer { infeasible: !kept, point: Vec::new(), bound }));
     }
     let mut problem = RowProblem::new();
     let columns: Vec<highs::Col> = mip
@@ -68,14 +77,14 @@ pub fn solve(mip: &Mip) -> Result<Answer, String> {
     model.set_option("mip_feasibility_tolerance", 1e-7);
     model.set_option("primal_feasibility_tolerance", 1e-8);
     model.set_option("time_limit", mip.seconds.max(0.1));
-    if mip.start.len() == mip.cost.len() {
+    if begun {
         let mut start = mip.start.clone();
         start.push(1.0);
         model.try_set_solution(Some(&start), None, None, None).map_err(refused)?;
     }
     let solved = model.try_solve().map_err(refused)?;
     if matches!(solved.status(), HighsModelStatus::Infeasible) {
-        return Ok(Answer { infeasible: true, ..Answer::default() });
+        return Ok(Some(Answer { infeasible: true, ..Answer::default() }));
     }
     let mixed = mip.integer.iter().any(|i| *i);
     let bound = if mixed {
@@ -86,11 +95,16 @@ pub fn solve(mip: &Mip) -> Result<Answer, String> {
     let point = if solved.primal_solution_status() == HighsSolutionStatus::Feasible {
         let mut point = solved.get_solution().columns().to_vec();
         point.truncate(mip.cost.len());
+        let costs: f64 = mip.cost.iter().zip(&point).map(|(c, x)| c * x).sum();
+        let (own, told) = (mip.offset + costs, solved.objective_value());
+        if (own - told).abs() > 1e-6 * told.abs().max(1.0) {
+            return Ok(None);
+        }
         point
     } else {
         Vec::new()
     };
-    Ok(Answer { infeasible: false, point, bound: bound.filter(|b| b.is_finite()) })
+    Ok(Some(Answer { infeasible: false, point, bound: bound.filter(|b| b.is_finite()) }))
 }
 
 /// Lengths, indices and numbers make sense.
