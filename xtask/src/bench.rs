@@ -193,7 +193,7 @@ pub fn run_all(arguments: &[String]) -> Outcome {
     let head = "| Proofmark | | beside | | ratio of wall times |\n|---|---|---|---|---|\n";
     let table = format!("{head}{}\n\n{same}\n", rows.join("\n"));
     println!("{table}");
-    write(&table, size)
+    write(MEASURED, &with_machine(&table, size))
 }
 
 /// Files and folders below `folder`.
@@ -231,25 +231,31 @@ fn identical(
         .into())
 }
 
-/// Puts the table, the date and the machine between the markers of `docs/benchmarks.md`.
-fn write(table: &str, size: u64) -> Outcome {
-    const START: &str = "<!-- measured -->\n";
-    const END: &str = "<!-- end -->";
-    let path = root().join("docs/benchmarks.md");
-    let old = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let (head, rest) = old.split_once(START).ok_or("docs/benchmarks.md has no start marker")?;
-    let (_, tail) = rest.split_once(END).ok_or("docs/benchmarks.md has no end marker")?;
+/// Where the assay, the machine and the date stand in `docs/benchmarks.md`.
+const MEASURED: (&str, &str) = ("<!-- measured -->\n", "<!-- end -->");
+
+/// What was measured on which machine, and when.
+fn with_machine(table: &str, size: u64) -> String {
     let shell = |command: &str| {
         let out = Command::new("sh").args(["-c", command]).output();
         out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default()
     };
-    let machine = format!(
+    format!(
         "Measured on {} with {} processors ({}): {RUNS} pairs of runs after one warm-up, medians; beside the slow \
-         tools {RUNS_SLOW} pair. The image has {size} bytes; files are written to memory.",
+         tools {RUNS_SLOW} pair. The image has {size} bytes; files are written to memory.\n\n{table}",
         shell("date -u +%Y-%m-%d"),
         shell("nproc"),
         shell("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1"),
-    );
-    fs::write(&path, format!("{head}{START}{machine}\n\n{table}{END}{tail}"))
+    )
+}
+
+/// Puts `body` between two markers of `docs/benchmarks.md`.
+fn write((start, end): (&str, &str), body: &str) -> Outcome {
+    let path = root().join("docs/benchmarks.md");
+    let old = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let missing = |marker: &str| format!("{} has no line {}", path.display(), marker.trim());
+    let (head, rest) = old.split_once(start).ok_or_else(|| missing(start))?;
+    let (_, tail) = rest.split_once(end).ok_or_else(|| missing(end))?;
+    fs::write(&path, format!("{head}{start}{body}{end}{tail}"))
         .map_err(|e| format!("{}: {e}", path.display()))
 }

@@ -4,7 +4,7 @@
 //! anything of the machine; the one bound that does (time) says so in the result.
 
 pub mod cache;
-mod components;
+pub mod components;
 mod kernels;
 pub mod matching;
 mod notes;

@@ -5,7 +5,7 @@
 
 use std::{fs, path::Path, process::Command};
 
-use super::{Run, installed, pair, run, words};
+use super::{Run, installed, pair, run, words, write};
 use crate::Outcome;
 
 /// Format, tool that packs, what packs the folder `tree` into `image`, and the tool that unpacks `image` into the
@@ -44,16 +44,16 @@ const ROWS: &[(&str, &str, &str, &str)] = &[
         "zip",
         "mksquashfs tree one -comp xz -quiet -no-progress >/dev/null && mke2fs -q -t ext4 -d tree two 400M && \
          tar -czf three -C tree . && zip -q -1 image.zip one two three && mv image.zip image && rm one two three",
-        "unblob -q -e out image",
+        "unblob -e out image",
     ),
 ];
 const SQUASHFS: &str = "unsquashfs -quiet -no-progress -processors 2 -dest out image";
 const BSDTAR: &str = "mkdir out && bsdtar -xf image -C out";
 
 /// Tools that unpack anything, on the first and last row.
-const GENERAL: &[&str] = &["binwalk --run-as=root -Me -C out image", "unblob -q -e out image"];
+const GENERAL: &[&str] = &["binwalk --run-as=root -Me -C out image", "unblob -e out image"];
 
-/// Measures and prints the table. `tree` is the source of the files, `scratch` is in memory.
+/// Measures prints the table and writes it into `docs/benchmarks.md`. `tree` is the source of the files, `scratch` is in memory.
 pub fn run_all(proofmark: &str, source: &Path, scratch: &Path) -> Outcome {
     let folder = scratch.join("unpack");
     let _ = fs::remove_dir_all(&folder);
@@ -74,7 +74,14 @@ pub fn run_all(proofmark: &str, source: &Path, scratch: &Path) -> Outcome {
         all.extend(here(command));
         all
     };
-    println!("| image | Proofmark | beside | | ratio |\n|---|---|---|---|---|");
+    let mut rows = vec![
+        "| image | Proofmark | beside | | ratio of wall times |".to_owned(),
+        "|---|---|---|---|---|".to_owned(),
+    ];
+    let mut row = |text: String| {
+        println!("{text}");
+        rows.push(text);
+    };
     for (name, maker, make, tool) in ROWS {
         let _ = fs::remove_file(folder.join("image"));
         if Command::new("sh")
@@ -82,7 +89,7 @@ pub fn run_all(proofmark: &str, source: &Path, scratch: &Path) -> Outcome {
             .output()
             .is_ok_and(|o| !o.status.success())
         {
-            println!("| {name} | {maker} is not installed | | | |");
+            row(format!("| {name} | {maker} is not installed | | | |"));
             continue;
         }
         run(&here(make))?;
@@ -93,7 +100,7 @@ pub fn run_all(proofmark: &str, source: &Path, scratch: &Path) -> Outcome {
             let program =
                 tool.trim_start_matches("mkdir out && ").split(' ').next().unwrap_or(tool);
             if !installed(program) && program != "debugfs" {
-                println!("| {name} | | {program} | is not installed | |");
+                row(format!("| {name} | | {program} | is not installed | |"));
                 continue;
             }
             // Proofmark first, then the other tool, each into an empty folder.
@@ -102,16 +109,22 @@ pub fn run_all(proofmark: &str, source: &Path, scratch: &Path) -> Outcome {
             let (a, b) = match pair(runs, &own, &theirs, &clean) {
                 Ok(measured) => measured,
                 Err(e) => {
-                    println!(
+                    row(format!(
                         "| {name} | | {program} | failed: {} | |",
                         e.lines().next().unwrap_or("")
-                    );
+                    ));
                     continue;
                 }
             };
             let text = |r: Run| format!("{:.2} s, {:.2} CPU s, {:.0} MiB", r.wall, r.cpu, r.memory);
-            println!("| {name} | {} | {program} | {} | {:.2} |", text(a), text(b), a.wall / b.wall);
+            row(format!(
+                "| {name} | {} | {program} | {} | {:.2} |",
+                text(a),
+                text(b),
+                a.wall / b.wall
+            ));
         }
     }
-    fs::remove_dir_all(&folder).map_err(wrong)
+    fs::remove_dir_all(&folder).map_err(wrong)?;
+    write(("<!-- unpacking -->\n", "<!-- end of unpacking -->"), &format!("{}\n", rows.join("\n")))
 }
