@@ -30,19 +30,10 @@ pub struct Apt {
 impl Apt {
     /// The package list of `suite`, fetched when there is none yet.
     pub fn new(suite: &str) -> Result<Self, String> {
-        Self::with(suite, suite, "deb", ARCHITECTURES)
+        Self::with(suite, suite, "deb")
     }
 
-    /// The package list of `suite` that holds `architecture`: a list of its own for one that is not in
-    /// [`ARCHITECTURES`].
-    pub fn of(suite: &str, architecture: &str) -> Result<Self, String> {
-        if ARCHITECTURES.contains(&architecture) {
-            return Self::new(suite);
-        }
-        Self::with(&format!("{suite}-{architecture}"), suite, "deb", &[architecture])
-    }
-
-    fn with(name: &str, suite: &str, kind: &str, architectures: &[&str]) -> Result<Self, String> {
+    fn with(name: &str, suite: &str, kind: &str) -> Result<Self, String> {
         let folder = folder().join("apt").join(name);
         let config = folder.join("apt.conf");
         let apt = Self { folder: folder.clone(), config: config.clone() };
@@ -56,14 +47,13 @@ impl Apt {
         let key = "/usr/share/keyrings/debian-archive-keyring.gpg";
         let source =
             format!("{kind} [signed-by={key}] http://deb.debian.org/debian {suite} main\n");
-        let all: String = architectures.iter().map(|a| format!("\"{a}\";")).collect();
-        let first = architectures.first().unwrap_or(&"amd64");
+        let all: String = ARCHITECTURES.iter().map(|a| format!("\"{a}\";")).collect();
         let base = folder.display();
         let text = format!(
             "Dir::State \"{base}/state\";\nDir::State::status \"{base}/state/status\";\n\
              Dir::Cache \"{base}/cache\";\nDir::Etc \"{base}/etc\";\n\
              Dir::Etc::sourcelist \"{base}/etc/sources.list\";\nDir::Etc::sourceparts \"/nonexistent\";\n\
-             APT::Architecture \"{first}\";\nAPT::Architectures {{{all}}};\nAcquire::Languages \"none\";\n\
+             APT::Architecture \"amd64\";\nAPT::Architectures {{{all}}};\nAcquire::Languages \"none\";\n\
              APT::Sandbox::User \"root\";\n"
         );
         let write = |p: &str, t: &str| fs::write(place(p), t).map_err(|e| format!("{p}: {e}"));
@@ -124,7 +114,7 @@ impl Apt {
 /// The unpacked source package `name` of `suite`, and upstream's version. Needs `apt-get` and `dpkg-dev`.
 pub fn source(suite: &str, name: &str) -> Result<(PathBuf, String), String> {
     let place = folder().join("sources").join(name);
-    let apt = Apt::with(&format!("{suite}-source"), suite, "deb-src", ARCHITECTURES)?;
+    let apt = Apt::with(&format!("{suite}-source"), suite, "deb-src")?;
     let dsc = || {
         let entries = fs::read_dir(&place).into_iter().flatten().flatten();
         entries.map(|e| e.path()).find(|p| p.extension().is_some_and(|x| x == "dsc"))

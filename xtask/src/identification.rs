@@ -149,7 +149,7 @@ fn cases(offline: bool, part: Option<&String>) -> Result<(Vec<Case>, Vec<String>
             continue;
         }
         let suite = row.part.split_once(':').map_or("bookworm", |(_, suite)| suite);
-        let found = debian::Apt::of(suite, &row.architecture)
+        let found = debian::Apt::new(suite)
             .and_then(|apt| apt.package(&row.package, &row.architecture, offline))
             .and_then(|deb| Ok((debian::unpack(&deb)?, deb)))
             .and_then(|(folder, deb)| Ok((find(&folder, &row.path)?, deb)));

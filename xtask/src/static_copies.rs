@@ -243,7 +243,7 @@ fn link(archive: &Archive, architecture: &str, compiler: &str) -> Result<Built, 
     let main = to.join("main.c");
     write_program(&main, &out, &archive.calls, &archive.own)?;
     let suite = archive.suite.as_deref().unwrap_or("bookworm");
-    let apt = debian::Apt::of(suite, architecture)?;
+    let apt = debian::Apt::new(suite)?;
     let mut command = Command::new(compiler);
     command.args(["-w", "-static", "-s", "-Wl,--gc-sections", "-o"]).arg(&out).arg(&main);
     // Libraries that it calls itself may be missing: the program is never run.
