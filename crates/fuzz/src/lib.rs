@@ -1,8 +1,9 @@
 //! Fuzz targets: plain functions from bytes to a description of what happened.
 //!
 //! There is one target for each registered format, and one each for the cover, locators, classification, the
-//! engine as a whole, feeds of advisories, bills of materials and VEX documents (`documents`). A target checks more than the absence of panics: candidates and entries within the input,
-//! budgets kept, the same result twice. It panics where one of these does not hold.
+//! engine as a whole, the decoders of RAR, feeds of advisories, bills of materials and VEX documents (`documents`). A target
+//! checks more than the absence of panics: candidates and entries within the input, budgets kept, the same result twice.
+//! It panics where one of these does not hold.
 //!
 //! What a target returns is its *behaviour*: a digest of what it did, without numbers. The mutator of this
 //! crate keeps inputs that show a new one, in place of coverage counters, and needs nothing but the compiler.
@@ -15,6 +16,7 @@ pub mod differential;
 pub mod documents;
 pub mod mutants;
 pub mod mutate;
+mod rar;
 pub mod seeds;
 
 use std::{
@@ -65,6 +67,7 @@ pub fn targets() -> Vec<Target> {
         check: Box::new(move |data| check_format(format, data)),
         seeds: announced(format),
     }));
+    targets.push(rar::target());
     targets.extend(documents::targets());
     targets.sort_by(|a, b| a.name.cmp(&b.name));
     targets

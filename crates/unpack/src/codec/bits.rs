@@ -1,4 +1,5 @@
-//! Bits of a stream of bytes, most significant first, as LZH and RAR have them.
+//! Bits of a stream, most significant first: of bytes as LZH and RAR have them, of words of 16 bits with the least
+//! significant byte first as LZX has them.
 
 // Shifts and counts stay within the 64 bits of the word.
 #![allow(clippy::arithmetic_side_effects)]
@@ -7,7 +8,7 @@ use super::huffman::Tree;
 
 /// Behind the end come zeros; [`is_over`](Self::is_over) tells that some were used.
 #[derive(Debug, Clone)]
-pub struct Bits<'a> {
+pub struct Bits<'a, const WORDS: bool = false> {
     input: &'a [u8],
     at: usize,
     have: u32,
@@ -15,12 +16,28 @@ pub struct Bits<'a> {
     over: usize,
 }
 
-impl<'a> Bits<'a> {
+/// Bits of words of 16 bits.
+pub type Words<'a> = Bits<'a, true>;
+
+impl<'a> Bits<'a, false> {
     /// All bits of `input` from the byte `at` on.
     #[must_use]
     pub fn new(input: &'a [u8], at: usize) -> Self {
         Self { input, at, have: 0, word: 0, over: 0 }
     }
+}
+
+impl<'a> Bits<'a, true> {
+    /// All bits of the words of `input` from the byte `at` on.
+    #[must_use]
+    pub fn words(input: &'a [u8], at: usize) -> Self {
+        Self { input, at, have: 0, word: 0, over: 0 }
+    }
+}
+
+impl<'a, const WORDS: bool> Bits<'a, WORDS> {
+    /// Bits that come together.
+    const UNIT: u32 = if WORDS { 16 } else { 8 };
 
     /// After this there are at least 32 bits.
     #[inline]
@@ -29,17 +46,20 @@ impl<'a> Bits<'a> {
             return;
         }
         if let Some(next) = self.input.get(self.at..).and_then(<[u8]>::first_chunk::<4>) {
-            self.word |= u64::from(u32::from_be_bytes(*next)) << (32 - self.have);
+            let [a, b, c, d] = *next;
+            let next = if WORDS { [b, a, d, c] } else { [a, b, c, d] };
+            self.word |= u64::from(u32::from_be_bytes(next)) << (32 - self.have);
             self.at += 4;
             self.have += 32;
             return;
         }
         while self.have <= 48 {
-            let byte = self.input.get(self.at).copied();
-            self.at += usize::from(byte.is_some());
-            self.over += usize::from(byte.is_none());
-            self.word |= u64::from(byte.unwrap_or(0)) << (56 - self.have);
-            self.have += 8;
+            let bytes = (Self::UNIT / 8) as usize;
+            let unit = self.input.get(self.at..self.at + bytes);
+            let value = unit.map_or(0, |u| u.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b)));
+            *(if unit.is_some() { &mut self.at } else { &mut self.over }) += bytes;
+            self.word |= value << (64 - Self::UNIT - self.have);
+            self.have += Self::UNIT;
         }
     }
 
@@ -88,9 +108,9 @@ impl<'a> Bits<'a> {
         (self.at + self.over) * 8 - self.have as usize
     }
 
-    /// Goes to the next whole byte, and says which one that is.
+    /// Goes to the next whole byte or word, and says at which byte that is.
     pub fn align(&mut self) -> usize {
-        self.skip(self.have % 8);
+        self.skip(self.have % Self::UNIT);
         self.position() / 8
     }
 
@@ -123,6 +143,15 @@ impl<'a> Bits<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_are_swapped() {
+        let input = [0x34, 0x12, 0x78, 0x56, 0xbc, 0x9a];
+        let mut bits = Bits::words(&input, 0);
+        assert_eq!((bits.take(4), bits.align(), bits.take(16)), (1, 2, 0x5678));
+        assert_eq!((bits.take(16), bits.is_over(), bits.position()), (0x9abc, false, 48));
+        assert_eq!((bits.take(3), bits.is_over()), (0, true));
+    }
 
     #[test]
     fn bits_come_in_order_and_zeros_behind_them() {

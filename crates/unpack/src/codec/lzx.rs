@@ -5,7 +5,11 @@
 // Tables have a fixed size and are indexed by values below it.
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::{Error, huffman::Tree};
+use super::{
+    Error,
+    bits::{Bits, Words},
+    huffman::Tree,
+};
 
 /// Bytes of a frame; the last one may be shorter.
 const FRAME: usize = 0x8000;
@@ -17,70 +21,6 @@ const CUT: Error = Error::Truncated { what: "LZX", at: 0 };
 
 const fn bad(what: &'static str) -> Error {
     Error::Malformed { what, at: 0 }
-}
-
-/// Words of 16 bits, least significant byte first, bits from the most significant on.
-struct Bits<'a> {
-    input: &'a [u8],
-    at: usize,
-    word: u64,
-    have: u32,
-    /// Words made up behind the end.
-    over: u32,
-}
-
-impl<'a> Bits<'a> {
-    fn new(input: &'a [u8]) -> Self {
-        Self { input, at: 0, word: 0, have: 0, over: 0 }
-    }
-
-    fn peek(&mut self, n: u32) -> usize {
-        while self.have <= 32 {
-            let pair = self.input.get(self.at..self.at + 2);
-            let value = match pair {
-                Some(pair) => u64::from(u16::from_le_bytes([pair[0], pair[1]])),
-                None => {
-                    self.over += 1;
-                    0
-                }
-            };
-            self.at += 2;
-            self.word |= value << (48 - self.have);
-            self.have += 16;
-        }
-        if n == 0 { 0 } else { (self.word >> (64 - n)) as usize }
-    }
-
-    fn skip(&mut self, n: u32) {
-        self.word <<= n;
-        self.have -= n;
-    }
-
-    fn take(&mut self, n: u32) -> usize {
-        let value = self.peek(n);
-        self.skip(n);
-        value
-    }
-
-    fn read(&mut self, tree: &Tree) -> usize {
-        let (symbol, len) = tree.find(self.peek(16));
-        self.skip(len);
-        symbol
-    }
-
-    /// Whether more bits were used than there are.
-    fn is_over(&self) -> bool {
-        self.over * 16 > self.have
-    }
-
-    /// Goes to the next word (one whole word if it stands at one) and gives the place of its first byte.
-    fn align(&mut self) -> usize {
-        self.peek(16);
-        let partial = self.have % 16;
-        self.skip(if partial == 0 { 16 } else { partial });
-        let at = self.at - (self.have / 8) as usize;
-        at.min(self.input.len())
-    }
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -142,7 +82,7 @@ impl Lzx {
     /// # Errors
     /// What is wrong with the stream.
     pub fn frame(&mut self, input: &[u8], size: usize) -> Result<(), Error> {
-        let mut bits = Bits::new(input);
+        let mut bits = Bits::words(input, 0);
         if self.translate.is_none() {
             let size = (bits.take(1) == 1).then(|| (bits.take(16) << 16 | bits.take(16)) as u32);
             self.translate = Some(size.map(u32::cast_signed));
@@ -155,10 +95,10 @@ impl Lzx {
             let stop = end.min(self.plain.len() + self.left);
             let before = self.plain.len();
             if self.kind == Kind::Stored {
-                let at = bits.at;
+                let at = bits.position() / 8;
                 let bytes = input.get(at..at + (stop - before)).ok_or(CUT)?;
                 self.plain.extend_from_slice(bytes);
-                bits = Bits { at: at + bytes.len(), ..Bits::new(input) };
+                bits = Bits::words(input, at + bytes.len());
             } else {
                 self.matches(&mut bits, stop)?;
             }
@@ -171,9 +111,9 @@ impl Lzx {
     }
 
     /// Reads the head of a block.
-    fn block(&mut self, bits: &mut Bits<'_>) -> Result<(), Error> {
+    fn block(&mut self, bits: &mut Words<'_>) -> Result<(), Error> {
         if std::mem::take(&mut self.pad) {
-            *bits = Bits { at: bits.at + 1, ..Bits::new(bits.input) };
+            *bits = Bits::words(bits.input(), bits.position() / 8 + 1);
         }
         let kind = bits.take(3);
         self.left = bits.take(16) << 8 | bits.take(8);
@@ -187,12 +127,14 @@ impl Lzx {
             _ => return Err(bad("an LZX block of no known kind")),
         };
         if self.kind == Kind::Stored {
+            // To the next word; one whole word where it stands at one.
+            bits.take(1);
             let at = bits.align();
             for (n, recent) in self.recent.iter_mut().enumerate() {
-                let word = bits.input.get(at + 4 * n..at + 4 * n + 4).ok_or(CUT)?;
+                let word = bits.input().get(at + 4 * n..at + 4 * n + 4).ok_or(CUT)?;
                 *recent = u32::from_le_bytes([word[0], word[1], word[2], word[3]]) as usize;
             }
-            *bits = Bits { at: at + 12, ..Bits::new(bits.input) };
+            *bits = Bits::words(bits.input(), at + 12);
             self.pad = self.left % 2 == 1;
             return Ok(());
         }
@@ -218,7 +160,7 @@ impl Lzx {
     }
 
     /// Literals and matches up to `stop`.
-    fn matches(&mut self, bits: &mut Bits<'_>, stop: usize) -> Result<(), Error> {
+    fn matches(&mut self, bits: &mut Words<'_>, stop: usize) -> Result<(), Error> {
         while self.plain.len() < stop {
             let symbol = bits.read(&self.main);
             if symbol < 256 {
@@ -303,7 +245,7 @@ fn position(slot: usize) -> (usize, u32) {
 }
 
 /// Reads code lengths, told as differences to those before, by a code of their own.
-fn lengths(bits: &mut Bits<'_>, lengths: &mut [u8]) -> Result<(), Error> {
+fn lengths(bits: &mut Words<'_>, lengths: &mut [u8]) -> Result<(), Error> {
     let own: [u8; 20] = std::array::from_fn(|_| bits.take(4) as u8);
     let tree = Tree::new(&own).ok_or(bad("an LZX code of code lengths is not complete"))?;
     let changed = |old: u8, code: usize| ((usize::from(old) + 17 - code.min(16)) % 17) as u8;
@@ -334,7 +276,7 @@ fn lengths(bits: &mut Bits<'_>, lengths: &mut [u8]) -> Result<(), Error> {
 mod tests {
     use super::*;
 
-    /// Writes what [`Bits`] reads.
+    /// Writes what [`Words`] reads.
     #[derive(Default)]
     struct Writer {
         words: Vec<u8>,
