@@ -402,3 +402,29 @@ fn formats_are_described() {
         assert!(!about.sources.is_empty() && !about.name.is_empty(), "{}", about.id);
     }
 }
+
+/// A content that is too large for memory lies on the disk meanwhile, and the result is the same.
+#[test]
+fn a_large_content_reads_the_same_from_disk_and_from_memory() {
+    use proofmark_unpack::{Input, Options, spool, unpack};
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain");
+    let line = |n: usize| format!("line {n} of a text that is long enough to leave memory\n");
+    let text: String = (0..spool::IN_MEMORY / 50 + 1).map(line).collect();
+    assert!(text.len() > spool::IN_MEMORY);
+    std::fs::write(&plain, &text).unwrap();
+    let digest = proofmark_model::Digest::of(text.as_bytes());
+    for tool in ["gzip", "xz"] {
+        let out = std::process::Command::new(tool).args(["-1", "-c"]).arg(&plain).output();
+        let out =
+            out.unwrap_or_else(|e| panic!("{tool} (Debian package of this name or xz-utils): {e}"));
+        assert!(out.status.success());
+        let spool = spool::Spool::new(folder.path()).unwrap();
+        let [memory, disk] = [None, Some(spool)].map(|spool| {
+            let options = Options { jobs: 2, spool, ..Options::default() };
+            unpack(Input::bytes("image", out.stdout.clone()), &options, &())
+        });
+        assert!(memory.artifacts.iter().any(|a| a.sha256 == Some(digest)), "{tool}");
+        assert_eq!(memory.artifacts, disk.artifacts, "{tool}");
+    }
+}

@@ -410,3 +410,22 @@ proptest! {
         prop_assert!(one.0.artifacts.len() as u64 <= entries.max(1));
     }
 }
+
+/// Contents are searched in windows of 64 MiB: what lies across their border is found, and once.
+#[test]
+fn a_magic_across_two_windows_is_found_once() {
+    const BORDER: usize = 1 << 26;
+    let mut data = vec![b'U'; BORDER + (1 << 20)];
+    let places = [BORDER - 9, BORDER - 2, BORDER + 3];
+    for at in places {
+        data[at..at + 5].copy_from_slice(b"LEAF\x05");
+    }
+    let scan = Scanner::new(vec![&Leaf]).scan(
+        &Bytes::from(data),
+        &proofmark_unpack::map::Holes::default(),
+        &Budget::ample(),
+    );
+    let mut found: Vec<usize> = scan.claims.iter().map(|c| c.candidate.start).collect();
+    found.sort_unstable();
+    assert_eq!(found, places);
+}
