@@ -3,7 +3,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::{Decoded, Error, Output};
-use crate::budget::Budget;
+use crate::{budget::Budget, spool::IN_MEMORY};
 
 /// Decodes a raw deflate stream.
 #[must_use]
@@ -90,7 +90,8 @@ fn run(
     let mut out = Output::new(max, budget);
     let mut go = || {
         if expected > 0 {
-            out.reserve(expected)?;
+            // What goes to the disk goes there in steps, so that the memory of the map can be had back.
+            out.reserve(expected.min(IN_MEMORY))?;
         }
         loop {
             let ip = usize::try_from(state.total_in()).unwrap_or(usize::MAX);
