@@ -22,6 +22,9 @@ use proofmark_model::{
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Contents within contents from a blob to its archive: a compressed stream, and room for one more.
 const WRAPPED: u32 = 3;
+/// Entries of layers that are put above each other in all, each counted as often as its layer is used: images
+/// that name one layer a thousand times cost seconds, not hours.
+const ENTRIES: usize = 20_000_000;
 
 /// Marks what is not seen in the containers.
 pub(crate) fn merge(artifacts: &mut [Artifact]) {
@@ -33,9 +36,17 @@ pub(crate) fn merge(artifacts: &mut [Artifact]) {
     }
     let children = children(artifacts);
     let mut marks = Marks::default();
+    let mut left = ENTRIES;
     for archive in archives {
         for n in 1.. {
             let Some(image) = image(artifacts, &children, archive, n) else { break };
+            let of_layer = |layer: &usize| children.get(*layer).map_or(0, Vec::len);
+            let entries = image.layers.iter().map(of_layer).fold(0, usize::saturating_add);
+            let Some(rest) = left.checked_sub(entries) else {
+                marks.cut.push(image.manifest);
+                continue;
+            };
+            left = rest;
             overlay(artifacts, &children, &image, &mut marks);
         }
     }
@@ -136,6 +147,8 @@ struct Marks {
     layers: Vec<(usize, Vec<usize>)>,
     blobs: Vec<usize>,
     unread: Vec<(usize, usize)>,
+    /// Manifests whose layers were too many.
+    cut: Vec<usize>,
 }
 
 impl Marks {
@@ -164,6 +177,15 @@ impl Marks {
             );
             if let Some(artifact) = artifacts.get_mut(manifest) {
                 artifact.problems.push(Problem::new(ProblemKind::Incomplete, text));
+            }
+        }
+        for manifest in self.cut {
+            let text = format!(
+                "the layers of all images have more than {ENTRIES} entries; those of this one were not put above \
+                 each other"
+            );
+            if let Some(artifact) = artifacts.get_mut(manifest) {
+                artifact.problems.push(Problem::new(ProblemKind::Budget, text));
             }
         }
         for (i, key, value) in made {

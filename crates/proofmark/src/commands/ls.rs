@@ -46,7 +46,8 @@ pub fn run(args: &Ls, no_sandbox: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// `drwxr-xr-x   0:0   0 2024-01-01T00:00:00Z  -  directory  LOCATOR -> TARGET`
+/// `drwxr-xr-x   0:0   0 2024-01-01T00:00:00Z  -  directory  LOCATOR -> TARGET`; `(superseded)` behind what a higher
+/// layer of a container image hides, `!` behind what has problems.
 fn line(out: &mut String, a: &Artifact, locator: &str, depth: Option<usize>) {
     let m = &a.metadata;
     let owner = match (m.uid, m.gid) {
@@ -70,11 +71,12 @@ fn line(out: &mut String, a: &Artifact, locator: &str, depth: Option<usize>) {
         }
         _ => String::new(),
     };
+    let hidden = if a.is_superseded() { "  (superseded)" } else { "" };
     let problems = if a.problems.is_empty() { "" } else { "  !" };
     let mode = mode(&a.entry, m.mode);
     let _ = writeln!(
         out,
-        "{mode} {owner:>9} {:>11} {time:<20} {digest:<12} {:<10} {name}{target}{problems}",
+        "{mode} {owner:>9} {:>11} {time:<20} {digest:<12} {:<10} {name}{target}{hidden}{problems}",
         a.size, a.format
     );
 }

@@ -334,7 +334,13 @@ fn walk(
             found.problems.push(Problem::new(ProblemKind::Malformed, what).at(relative(at)));
         }
         if next > data.len() {
-            let what = "the archive is cut off inside a content";
+            // The last content may be whole and only its padding be missing.
+            let whole = read::index(size).is_some_and(|n| read::slice(data, data_at, n).is_some());
+            let what = if whole {
+                "the archive is cut off before its end mark"
+            } else {
+                "the archive is cut off inside a content"
+            };
             found
                 .problems
                 .push(Problem::new(ProblemKind::Truncated, what).at(relative(data.len())));
