@@ -428,10 +428,7 @@ impl Run<'_> {
             drop(slot.content.set(content));
             return;
         }
-        let budget =
-            Budget::new(limit, self.limits.artifact_entries, work(declared), self.deadline)
-                .with_keys(&self.keys)
-                .with_spool(self.spool.as_ref());
+        let budget = self.grant(limit, self.limits.artifact_entries, declared);
         let loaded =
             catch_unwind(AssertUnwindSafe(|| reading.blob.load(&budget))).unwrap_or_else(|_| {
                 Loaded {
@@ -523,7 +520,12 @@ impl Run<'_> {
     fn budget(&self, size: u64, large: bool) -> Budget {
         let output = self.cap(size).min(self.limits.content);
         let output = if large { output } else { output.min(SMALL_OUTPUT) };
-        Budget::new(output, self.limits.artifact_entries, work(size), self.deadline)
+        self.grant(output, self.limits.artifact_entries, size)
+    }
+
+    /// What something of `size` bytes may use, with the keys and the spool of the run.
+    fn grant(&self, output: u64, entries: u64, size: u64) -> Budget {
+        Budget::new(output, entries, work(size), self.deadline)
             .with_keys(&self.keys)
             .with_spool(self.spool.as_ref())
     }

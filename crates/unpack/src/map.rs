@@ -41,7 +41,7 @@ struct Listed<M: Deref<Target = [u8]>>(M);
 impl<M: Deref<Target = [u8]>> Listed<M> {
     fn new(map: M) -> Self {
         let mut maps = MAPS.lock().unwrap_or_else(PoisonError::into_inner);
-        maps.push((map.as_ptr().addr(), map.len()));
+        maps.push((map.as_ptr().expose_provenance(), map.len()));
         Self(map)
     }
 }

@@ -20,6 +20,7 @@ use proofmark_model::{EntryKind, Problem, ProblemKind, locator::escape};
 use crate::{
     budget::Budget,
     format::{Blob, Entry, Load, Loaded},
+    spool::Buffer,
 };
 
 /// Format of a content that is a piece.
@@ -217,7 +218,7 @@ impl Load for Whole {
     }
 
     fn load(&self, budget: &Budget) -> Loaded {
-        let mut made = Vec::new();
+        let mut made = Buffer::default();
         let mut problems = Vec::new();
         for piece in &self.0 {
             let loaded = piece.load(budget);
@@ -225,7 +226,7 @@ impl Load for Whole {
                 problems.push(e.into());
                 break;
             }
-            made.extend_from_slice(&loaded.bytes);
+            made.append(&loaded.bytes, budget.spool());
             problems.extend(loaded.problems);
         }
         Loaded { bytes: made.into(), problems }

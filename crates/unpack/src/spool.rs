@@ -84,9 +84,9 @@ impl Slot {
             let offset = self.number.saturating_mul(SLOT);
             let end = offset.saturating_add(self.len as u64);
             fallocate(&self.spool.0.file, FallocateFlags::empty(), end, more as u64)?;
-            self.map = None;
-            self.map = Some(Writable::new(&self.spool.0.file, offset, len)?);
             self.len = len;
+            // Only now is the shorter map dropped: where there can be no longer one, it has the content.
+            self.map = Some(Writable::new(&self.spool.0.file, offset, len)?);
         }
         Ok(())
     }
@@ -182,15 +182,6 @@ impl Buffer {
             Place::Spooled(_) => self.get(from..).unwrap_or_default().to_vec().into(),
         }
     }
-
-    /// In memory, whatever its length.
-    #[must_use]
-    pub fn into_vec(self) -> Vec<u8> {
-        match self.place {
-            Place::Memory(bytes) => bytes,
-            Place::Spooled(_) => self.to_vec(),
-        }
-    }
 }
 
 impl From<Vec<u8>> for Buffer {
@@ -208,9 +199,13 @@ impl From<Buffer> for Bytes {
     }
 }
 
+/// In memory, whatever its length.
 impl From<Buffer> for Vec<u8> {
     fn from(buffer: Buffer) -> Self {
-        buffer.into_vec()
+        match buffer.place {
+            Place::Memory(bytes) => bytes,
+            Place::Spooled(_) => buffer.to_vec(),
+        }
     }
 }
 
@@ -232,30 +227,13 @@ impl fmt::Debug for Buffer {
     }
 }
 
-impl PartialEq for Buffer {
-    fn eq(&self, other: &Self) -> bool {
-        **self == **other
-    }
-}
-
-impl Eq for Buffer {}
-
-impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for Buffer
-where
-    T: NotBuffer,
-{
+impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for Buffer {
     fn eq(&self, other: &T) -> bool {
         **self == *other.as_ref()
     }
 }
 
-/// What a buffer is compared with in tests, itself aside.
-pub trait NotBuffer {}
-impl NotBuffer for [u8] {}
-impl NotBuffer for Vec<u8> {}
-impl NotBuffer for &[u8] {}
-impl<const N: usize> NotBuffer for [u8; N] {}
-impl<const N: usize> NotBuffer for &[u8; N] {}
+impl Eq for Buffer {}
 
 impl AsRef<[u8]> for Buffer {
     fn as_ref(&self) -> &[u8] {

@@ -11,10 +11,9 @@ use proofmark_model::{Digest, EntryKind, Locator, Problem, ProblemKind, RegionCl
 
 use super::{
     Cell, Content, GAP_SHOWN, Opened, Place, Reading, Run, SMALL_OUTPUT, Spawn, Start, TooLarge,
-    check_path, dedup, work,
+    check_path, dedup,
 };
 use crate::{
-    budget::Budget,
     examine::{Examined, Found, examine},
     format::{Blob, Entry, Loaded, Sink},
     memory::Leaf,
@@ -218,9 +217,7 @@ impl Run<'_> {
         let size = region.len() as u64;
         let cap = self.cap(size);
         let initial = if large { cap } else { cap.min(SMALL_OUTPUT) };
-        let budget = Budget::new(initial, self.entries_left(), work(size), self.deadline)
-            .with_keys(&self.keys)
-            .with_spool(self.spool.as_ref());
+        let budget = self.grant(initial, self.entries_left(), size);
         let mut sink = Sink::new(&budget);
         if depth < self.limits.depth || leaf {
             let open =

@@ -45,41 +45,26 @@ pub struct Keys {
 }
 
 impl Seal {
-    /// The file encryption record of RAR 5.
-    pub fn of_file(
+    /// The encryption record of a file in RAR 5 or, `of_file` not set, the encryption header, which has no start value and
+    /// whose checksums need no key.
+    pub fn five(
         record: &[u8],
+        of_file: bool,
         vint: impl Fn(&[u8], usize) -> Option<(u64, usize)>,
     ) -> Option<Self> {
         let (version, at) = vint(record, 0)?;
         let (flags, at) = vint(record, at)?;
         let salt_at = at.checked_add(1)?;
         let iv_at = salt_at.checked_add(16)?;
-        let check = if flags & 1 != 0 { read::array(record, iv_at.checked_add(16)?) } else { None };
+        let iv = if of_file { Some(read::array(record, iv_at)?) } else { None };
+        let check_at = if of_file { iv_at.checked_add(16)? } else { iv_at };
+        let check = if flags & 1 != 0 { read::array(record, check_at) } else { None };
         (version == 0).then_some(Self::Five {
             rounds: read::u8(record, at)?,
             salt: read::array(record, salt_at)?,
-            iv: Some(read::array(record, iv_at)?),
+            iv,
             check,
-            keyed_sums: flags & 2 != 0,
-        })
-    }
-
-    /// The encryption header of RAR 5.
-    pub fn of_headers(
-        header: &[u8],
-        vint: impl Fn(&[u8], usize) -> Option<(u64, usize)>,
-    ) -> Option<Self> {
-        let (version, at) = vint(header, 0)?;
-        let (flags, at) = vint(header, at)?;
-        let salt_at = at.checked_add(1)?;
-        let check =
-            if flags & 1 != 0 { read::array(header, salt_at.checked_add(16)?) } else { None };
-        (version == 0).then_some(Self::Five {
-            rounds: read::u8(header, at)?,
-            salt: read::array(header, salt_at)?,
-            iv: None,
-            check,
-            keyed_sums: false,
+            keyed_sums: of_file && flags & 2 != 0,
         })
     }
 

@@ -219,7 +219,7 @@ fn version5(data: &[u8], at: usize) -> Option<Head> {
     let mut head = Head {
         end_of_archive: kind == 5,
         more: kind == 5 && vint(raw, at)?.0 & 1 != 0,
-        seals: if kind == 4 { Some(Seal::of_headers(raw.get(at..)?, vint)?) } else { None },
+        seals: if kind == 4 { Some(Seal::five(raw.get(at..)?, false, vint)?) } else { None },
         data: end,
         next: end.checked_add(read::index(added)?)?,
         file: None,
@@ -277,7 +277,7 @@ impl File {
     fn record(&mut self, kind: u64, record: &[u8]) -> Option<()> {
         let (flags, at) = vint(record, 0)?;
         match kind {
-            1 => self.seal = Some(Seal::of_file(record, vint)?),
+            1 => self.seal = Some(Seal::five(record, true, vint)?),
             2 if flags == 0 => self.sums.blake2 = read::array(record, at),
             // Times: the first one that is there is that of modification.
             3 if flags & 3 == 3 => self.mtime = read::le32(record, at).map(i64::from),

@@ -327,9 +327,9 @@ impl Compressed {
         let own = &Budget::new(len as u64, 0, u64::MAX, None);
         let partial = |d: crate::codec::Decoded| match d.error {
             // More may be stored than this extent shows, or less than a block be used.
-            Some(_) if d.bytes.len() == len => Ok(d.bytes.into_vec()),
+            Some(_) if d.bytes.len() == len => Ok(Vec::from(d.bytes)),
             Some(e) => Err(Problem::from(e)),
-            None => Ok(d.bytes.into_vec()),
+            None => Ok(d.bytes.into()),
         };
         match algorithm {
             0 => partial(lz4::decode_block(input, len, own)),
