@@ -17,6 +17,7 @@ use common::{
     tree::{self, Kind, Node, Tree},
 };
 use proofmark_model::Proof;
+use proofmark_unpack::codec::bch::{Code, Field};
 
 #[derive(Clone, Copy)]
 struct Shape {
@@ -25,6 +26,26 @@ struct Shape {
     tags_at: usize,
     big: bool,
     version_1: bool,
+    /// A code behind the tags.
+    coded: bool,
+}
+
+/// The code over tags: for each bit that is set, one of each pair of columns; for each byte with an odd number of them,
+/// its number and the complement of it.
+fn code(tags: &[u8]) -> (u8, u32, u32) {
+    let (mut columns, mut lines, mut inverse) = (0_u8, 0_u32, 0_u32);
+    for (n, byte) in (0_u32..).zip(tags) {
+        for bit in (0..8).filter(|bit| byte >> bit & 1 == 1) {
+            for pair in 0..3 {
+                columns ^= 1 << (2 * pair + (bit >> pair & 1));
+            }
+        }
+        if byte.count_ones() % 2 == 1 {
+            lines ^= n;
+            inverse ^= !n;
+        }
+    }
+    (columns, lines, inverse)
 }
 
 struct Writer {
@@ -55,6 +76,12 @@ impl Writer {
         } else {
             for (i, v) in [0x1000, object, chunk, bytes].into_iter().enumerate() {
                 spare[s.tags_at + 4 * i..][..4].copy_from_slice(&self.word(v));
+            }
+            if s.coded {
+                let (columns, lines, inverse) = code(&spare[s.tags_at..s.tags_at + 16]);
+                spare[s.tags_at + 16] = columns;
+                spare[s.tags_at + 20..][..4].copy_from_slice(&self.word(lines));
+                spare[s.tags_at + 24..][..4].copy_from_slice(&self.word(inverse));
             }
         }
         self.out.extend(page);
@@ -124,8 +151,15 @@ const KEEPS: Keeps = Keeps { xattrs: false, ..check::ALL };
 #[test]
 fn every_geometry() {
     let tree = tree::full().without(&["xattrs"]);
-    let two = |page, spare, tags_at, big| Shape { page, spare, tags_at, big, version_1: false };
-    let one = |big| Shape { page: 512, spare: 16, tags_at: 0, big, version_1: true };
+    let two = |page, spare, tags_at, big| Shape {
+        page,
+        spare,
+        tags_at,
+        big,
+        version_1: false,
+        coded: false,
+    };
+    let one = |big| Shape { page: 512, spare: 16, tags_at: 0, big, version_1: true, coded: false };
     for shape in [
         two(2048, 64, 0, false),
         two(2048, 64, 2, true),
@@ -133,6 +167,11 @@ fn every_geometry() {
         two(4096, 224, 2, false),
         two(512, 16, 0, true),
         one(false),
+        // Tags within the page.
+        two(2032, 16, 0, false),
+        two(4080, 16, 0, true),
+        Shape { coded: true, ..two(2048, 64, 2, false) },
+        Shape { coded: true, ..two(2048, 64, 0, true) },
     ] {
         let opened = check::open_clean("yaffs", build(&tree, shape), Proof::LengthsConsistent);
         assert_eq!(opened.attributes["block-size"], shape.page.to_string());
@@ -144,7 +183,8 @@ fn every_geometry() {
 /// A newer header renames, a newer chunk replaces, and what moved below the folder of deleted objects is gone.
 #[test]
 fn newer_pages_supersede() {
-    let shape = Shape { page: 2048, spare: 64, tags_at: 0, big: false, version_1: false };
+    let shape =
+        Shape { page: 2048, spare: 64, tags_at: 0, big: false, version_1: false, coded: false };
     let mut tree = Tree::default();
     tree.add("first", 0o644, Kind::File(tree::prose(1, 5000)));
     tree.add("gone", 0o600, Kind::File(b"deleted".to_vec()));
@@ -167,9 +207,57 @@ fn newer_pages_supersede() {
     check::compare(&tree, &opened.entries, KEEPS);
 }
 
+/// Wrong bits in tags and in pages are put right where both have a code.
+#[test]
+fn codes_of_tags_and_pages() {
+    let tree = tree::full().without(&["xattrs"]);
+    let shape =
+        Shape { page: 2048, spare: 64, tags_at: 2, big: false, version_1: false, coded: true };
+    let mut image = build(&tree, shape);
+    image[2112 * 5 + 2048 + 7] ^= 4;
+    let opened = check::open_clean("yaffs", image.clone(), Proof::LengthsConsistent);
+    check::compare(&tree, &opened.entries, KEEPS);
+    assert_eq!(opened.attributes["tags-corrected"], "1");
+    image[2112 * 5 + 2048 + 7] ^= 4;
+    // The software code of Linux, at the end of the spare bytes.
+    let field = Field::new(0x201B).unwrap();
+    let code = Code::new(&field, 4).unwrap();
+    for page in image.chunks_mut(2112) {
+        for n in 0..4 {
+            let turned: Vec<u8> = page[n * 512..][..512].iter().map(|b| !b).collect();
+            let parity: Vec<u8> = code.encode(&turned).iter().map(|b| !b).collect();
+            page[2048 + 36 + n * 7..][..7].copy_from_slice(&parity);
+        }
+    }
+    for (n, byte) in [70, 71, 300, 1000].into_iter().enumerate() {
+        image[2112 * 3 + byte] ^= 1 << n;
+    }
+    let opened = check::open_clean("yaffs", image.clone(), Proof::LengthsConsistent);
+    check::compare(&tree, &opened.entries, KEEPS);
+    assert_eq!(opened.attributes["bits-corrected"], "4");
+    // In front of a boot loader in the same code, with its spare bytes.
+    let mut dump = image;
+    let other: Vec<u8> = tree::prose(5, 2048 * 4 * (dump.len() / 2112));
+    for page in other.chunks_exact(2048) {
+        let mut stored = page.to_vec();
+        stored.resize(2112, 0xff);
+        for n in 0..4 {
+            let turned: Vec<u8> = page[n * 512..][..512].iter().map(|b| !b).collect();
+            let parity: Vec<u8> = code.encode(&turned).iter().map(|b| !b).collect();
+            stored[2048 + 36 + n * 7..][..7].copy_from_slice(&parity);
+        }
+        dump.extend(stored);
+    }
+    let opened = check::open_clean("nand-bch", dump, Proof::ChecksumVerified);
+    let names: Vec<_> =
+        opened.entries.iter().map(|e| String::from_utf8_lossy(&e.path).into_owned()).collect();
+    assert!(names[0] == "with-spare-bytes-0x0" && names[1].starts_with("data-0x"), "{names:?}");
+}
+
 #[test]
 fn damage() {
     let tree = tree::full().without(&["xattrs"]);
-    let shape = Shape { page: 2048, spare: 64, tags_at: 0, big: false, version_1: false };
+    let shape =
+        Shape { page: 2048, spare: 64, tags_at: 0, big: false, version_1: false, coded: false };
     check::damage("yaffs", &build(&tree, shape));
 }

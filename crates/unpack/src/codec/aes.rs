@@ -1,6 +1,6 @@
-//! AES as containers use it: CBC, ECB and the counter of WinZip, over whole contents in memory.
+//! AES as containers use it: CBC, ECB, GCM and the counter of WinZip, over whole contents in memory.
 //!
-//! Source: FIPS 197, NIST SP 800-38A.
+//! Source: FIPS 197, NIST SP 800-38A and 800-38D.
 
 use aes::{
     Aes128, Aes192, Aes256, Block,
@@ -73,6 +73,50 @@ impl Aes {
         self.encrypt(&mut stream);
         data.iter().zip(stream.iter().flatten()).map(|(byte, key)| byte ^ key).collect()
     }
+
+    /// Decrypts GCM with a vector of 12 bytes and nothing beside the data; none where the tag does not match.
+    #[must_use]
+    pub fn gcm(&self, iv: &[u8; 12], data: &[u8], tag: &[u8; BLOCK]) -> Option<Vec<u8>> {
+        let counter = |n: u32| {
+            let mut block = [0; BLOCK];
+            let (front, back) = block.split_at_mut(12);
+            front.copy_from_slice(iv);
+            back.copy_from_slice(&n.to_be_bytes());
+            Block::from(block)
+        };
+        // The hash key, the mask of the tag, and the stream.
+        let count = u32::try_from(data.len().div_ceil(BLOCK)).ok()?;
+        let mut stream = vec![Block::default(), counter(1)];
+        stream.extend((2..count.checked_add(2)?).map(counter));
+        self.encrypt(&mut stream);
+        let (head, stream) = stream.split_first_chunk::<2>()?;
+        let [key, mask] = head.map(|block| u128::from_be_bytes(block.into()));
+        let lengths = (data.len() as u128).checked_mul(8)?;
+        let hashed = data
+            .chunks(BLOCK)
+            .map(|chunk| {
+                let mut block = [0; BLOCK];
+                block.iter_mut().zip(chunk).for_each(|(to, from)| *to = *from);
+                u128::from_be_bytes(block)
+            })
+            .chain([lengths])
+            .fold(0, |sum, block| multiply(sum ^ block, key));
+        (hashed ^ mask == u128::from_be_bytes(*tag)).then(|| {
+            data.iter().zip(stream.iter().flatten()).map(|(byte, key)| byte ^ key).collect()
+        })
+    }
+}
+
+/// The product of GHASH: the highest bit is the lowest power.
+fn multiply(a: u128, b: u128) -> u128 {
+    let (mut product, mut power) = (0, b);
+    for bit in (0..128).rev() {
+        if a >> bit & 1 == 1 {
+            product ^= power;
+        }
+        power = if power & 1 == 1 { power >> 1 ^ 0xE1 << 120 } else { power >> 1 };
+    }
+    product
 }
 
 fn blocks(data: &[u8]) -> Vec<Block> {
@@ -126,5 +170,17 @@ mod tests {
         assert_eq!(unpadded(&[0; 16]), None);
         assert_eq!(unpadded(&[17; 32]), None);
         assert_eq!(unpadded(b""), None);
+    }
+
+    /// Test case 14 of the GCM specification, and its key with a single block of zeros.
+    #[test]
+    fn gcm_of_the_specification() {
+        let aes = Aes::new(&[0; 32]).unwrap();
+        let sealed = bytes("cea7403d4d606b6e074ec5d3baf39d18");
+        let tag: [u8; 16] = bytes("d0d1c8a799996bf0265b98b5d48ab919").try_into().unwrap();
+        assert_eq!(aes.gcm(&[0; 12], &sealed, &tag), Some(vec![0; 16]));
+        let mut wrong = tag;
+        wrong[3] ^= 1;
+        assert_eq!(aes.gcm(&[0; 12], &sealed, &wrong), None);
     }
 }

@@ -14,6 +14,7 @@ use crate::{
 };
 
 pub mod aes;
+pub mod bch;
 pub mod bcj;
 pub mod bcj2;
 pub mod bits;
@@ -32,6 +33,7 @@ pub mod lzx;
 pub mod packed;
 pub mod ppmd;
 pub mod rar;
+pub mod ucl;
 pub mod xz;
 pub mod zstd;
 

@@ -15,7 +15,10 @@ pub mod jffs2;
 pub mod minifs;
 pub mod minix;
 pub mod nand;
+pub mod nand_bch;
+pub mod nand_dump;
 pub mod nand_ecc;
+pub mod nand_spare;
 pub mod ntfs;
 pub mod romfs;
 pub mod squashfs;
@@ -38,7 +41,9 @@ pub static FORMATS: &[&dyn Format] = &[
     &minifs::FORMAT,
     &minix::Minix,
     &nand::Nand,
+    &nand_bch::NandBch,
     &nand_ecc::NandEcc,
+    &nand_spare::NandSpare,
     &ntfs::Ntfs,
     &romfs::RomFs,
     &squashfs::SquashFs,

@@ -6,8 +6,7 @@
 //! of the pages before it, that gives the sizes of page and spare area.
 //! *False positives*: none; both headers have a CRC-32. *False negatives*: dumps
 //! in which no volume header is readable. *Limits*: ECC bytes are dropped, not
-//! used to correct; dumps of other file systems with spare bytes are not told
-//! (YAFFS reads its own). *Sources*: the layout of `nanddump --oob`.
+//! used to correct (`nand-bch`, `nand-hamming` do). *Sources*: the layout of `nanddump --oob`.
 
 use std::sync::Arc;
 
@@ -31,7 +30,7 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "sizes of page and spare area",
     integrity: "crc32 of UBI headers at their places between spare bytes",
-    limits: "ECC not used; only dumps that hold UBI",
+    limits: "ECC not used",
     sources: &["http://www.linux-mtd.infradead.org/doc/nand.html"],
 };
 
@@ -100,6 +99,20 @@ impl Format for Nand {
         // Running out of entries is recorded by the sink.
         let _ = sink.entry(entry);
     }
+}
+
+/// Sizes of page and spare area of a dump in which UBI headers stand, told from the first of them that are found.
+#[must_use]
+pub fn geometry(data: &[u8], budget: &Budget) -> Option<(usize, usize)> {
+    let mut from = 0;
+    for _ in 0..16 {
+        let at = budget.find(data, b"UBI#", from).ok()??;
+        if let Some(found) = Geometry::find(data, at) {
+            return Some((found.page, found.spare));
+        }
+        from = at.checked_add(4)?;
+    }
+    None
 }
 
 /// Bytes of a page and of the spare area behind it.

@@ -2,20 +2,18 @@
 //!
 //! *Establishes*: sizes of page and spare area; the pages without spare bytes, with single wrong bits of each 256 put right.
 //! *How*: at the start of a content whose size fits, the codes of the first written pages must all be right.
-//! *False positives*: none seen; eight pages of eight codes of 22 bits. *False negatives*: BCH and hardware codes, other
+//! *False positives*: none seen; eight pages of eight codes of 22 bits. *False negatives*: other
 //! layouts of the spare bytes, dumps that begin elsewhere than with a page. *Sources*: Linux, `mtd/nand/ecc-sw-hamming.c`
 //! (method), `nand_base.c` (places of the code).
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use proofmark_model::{Problem, ProblemKind, Proof};
+use proofmark_model::Proof;
 
+use super::nand_dump::{self, Ecc, Outcome};
 use crate::{
     budget::Budget,
-    format::{About, Blob, Candidate, Entry, Format, Load, Loaded, Magic, Sink},
+    format::{About, Candidate, Format, Magic, Sink},
     formats::layout::about,
-    read,
 };
 
 /// The format.
@@ -25,9 +23,9 @@ static ABOUT: &About = about!(
     Partition,
     "nand-hamming",
     "NAND dump with Hamming code",
-    "sizes of page and spare area, bits corrected",
+    "sizes of page and spare area, bits corrected, pages marked bad",
     "Hamming code of each 256 bytes",
-    "only at the start of a content; BCH and hardware codes",
+    "only at the start of a content",
     "Linux, drivers/mtd/nand/ecc-sw-hamming.c"
 );
 
@@ -36,12 +34,20 @@ struct Layout {
     page: usize,
     spare: usize,
     places: &'static [usize],
+    /// The byte of the low lines comes first, as on SmartMedia cards and in YAFFS.
+    low_first: bool,
 }
 
-const LAYOUTS: [Layout; 3] = [
-    Layout { page: 512, spare: 16, places: &[0, 1, 2, 3, 6, 7] },
-    Layout { page: 2048, spare: 64, places: &LAST_24_OF_64 },
-    Layout { page: 4096, spare: 128, places: &LAST_48_OF_128 },
+const LAYOUTS: [Layout; 8] = [
+    Layout { page: 512, spare: 16, places: &[0, 1, 2, 3, 6, 7], low_first: false },
+    Layout { page: 512, spare: 16, places: &[0, 1, 2, 3, 6, 7], low_first: true },
+    // YAFFS1, and SmartMedia, which has the halves of the page the other way round.
+    Layout { page: 512, spare: 16, places: &[8, 9, 10, 13, 14, 15], low_first: true },
+    Layout { page: 512, spare: 16, places: &[13, 14, 15, 8, 9, 10], low_first: true },
+    Layout { page: 2048, spare: 64, places: &LAST_24_OF_64, low_first: false },
+    Layout { page: 2048, spare: 64, places: &LAST_24_OF_64, low_first: true },
+    Layout { page: 4096, spare: 128, places: &LAST_48_OF_128, low_first: false },
+    Layout { page: 4096, spare: 128, places: &LAST_48_OF_128, low_first: true },
 ];
 const LAST_24_OF_64: [usize; 24] = rising(40);
 const LAST_48_OF_128: [usize; 48] = rising(80);
@@ -124,6 +130,9 @@ impl Layout {
             for (byte, place) in bytes.iter_mut().zip(places) {
                 *byte = spare.get(*place).copied().unwrap_or(0);
             }
+            if self.low_first {
+                bytes.swap(0, 1);
+            }
             (sector, bytes)
         })
     }
@@ -132,7 +141,9 @@ impl Layout {
     fn fits(&self, data: &[u8]) -> bool {
         let mut seen = 0_u32;
         for page in data.chunks_exact(self.step()).take(256) {
-            if page.iter().all(|b| *b == 0xFF) {
+            // Pages of one byte value have the same code everywhere.
+            let own = page.get(..self.page).unwrap_or_default();
+            if own.iter().all(|b| own.first() == Some(b)) {
                 continue;
             }
             if !self
@@ -159,6 +170,55 @@ impl Layout {
     }
 }
 
+impl Ecc for &'static Layout {
+    fn page(&self) -> usize {
+        self.page
+    }
+
+    fn spare(&self) -> usize {
+        self.spare
+    }
+
+    fn describe(&self) -> String {
+        "Hamming, 1 bit of 256 bytes".into()
+    }
+
+    fn correct(&self, stored: &mut Vec<u8>) -> Outcome {
+        let mut outcome = Outcome::default();
+        // Erased pages have no code.
+        if stored.iter().all(|b| *b == 0xFF) {
+            return outcome;
+        }
+        let verdicts: Vec<_> =
+            self.sectors(stored).map(|(sector, bytes)| judge(sector, bytes)).collect();
+        for (n, verdict) in verdicts.into_iter().enumerate() {
+            match verdict {
+                Verdict::Right => outcome.right = outcome.right.saturating_add(1),
+                Verdict::Code => {
+                    outcome.right = outcome.right.saturating_add(1);
+                    outcome.corrected = outcome.corrected.saturating_add(1);
+                }
+                Verdict::Wrong(byte, bit) => {
+                    if let Some(byte) = stored.get_mut(n.saturating_mul(256).saturating_add(byte)) {
+                        *byte ^= 1_u8.rotate_left(bit.into());
+                    }
+                    outcome.right = outcome.right.saturating_add(1);
+                    outcome.corrected = outcome.corrected.saturating_add(1);
+                }
+                Verdict::Beyond => outcome.beyond = outcome.beyond.saturating_add(1),
+            }
+        }
+        outcome
+    }
+}
+
+/// The Hamming code of a dump that begins with a page.
+#[must_use]
+pub fn recognise(data: &[u8], budget: &Budget) -> Option<Box<dyn Ecc>> {
+    budget.work(1 << 12).ok()?;
+    Some(Box::new(Layout::find(data)?))
+}
+
 impl Format for NandEcc {
     fn about(&self) -> &'static About {
         ABOUT
@@ -173,76 +233,22 @@ impl Format for NandEcc {
     }
 
     fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
-        budget.work(1 << 12).ok()?;
-        (at == 0).then(|| Layout::find(data)).flatten()?;
-        Some(Candidate::new(0, data.len(), Proof::ChecksumVerified))
+        let ecc = (at == 0).then(|| recognise(data, budget)).flatten()?;
+        let candidate = Candidate::new(0, data.len(), Proof::ChecksumVerified);
+        (!nand_dump::is_yaffs(data, &*ecc, budget)).then_some(candidate)
     }
 
-    fn open(&self, region: &Bytes, _: Option<Bytes>, _: &Budget, sink: &mut Sink<'_>) {
-        let Some(layout) = Layout::find(region) else { return };
-        sink.attribute("block-size", layout.page);
-        sink.attribute("spare-size", layout.spare);
-        sink.attribute("ecc", "hamming, 1 bit of 256 bytes");
-        let content = Corrected { image: region.clone(), layout };
-        // Running out of entries is recorded by the sink.
-        let _ = sink.entry(Entry::file("data", Blob::Lazy(Arc::new(content))));
-    }
-}
-
-/// Pages without spare bytes, corrected.
-struct Corrected {
-    image: Bytes,
-    layout: &'static Layout,
-}
-
-impl Load for Corrected {
-    fn size(&self) -> u64 {
-        let pages = self.image.len().checked_div(self.layout.step()).unwrap_or(0);
-        pages.saturating_mul(self.layout.page) as u64
-    }
-
-    fn load(&self, budget: &Budget) -> Loaded {
-        let mut loaded = Loaded::default();
-        if let Err(e) = budget.output(self.size()) {
-            loaded.problems.push(e.into());
-            return loaded;
+    fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
+        if let Some(ecc) = recognise(region, budget) {
+            nand_dump::emit(region, &*ecc, budget, sink);
         }
-        let mut out = Vec::with_capacity(read::index(self.size()).unwrap_or(0));
-        let (mut beyond, mut first) = (0_u64, None);
-        for page in self.image.chunks_exact(self.layout.step()) {
-            // Erased pages have no code.
-            let erased = page.iter().all(|b| *b == 0xFF);
-            for (sector, bytes) in self.layout.sectors(page) {
-                let start = out.len();
-                out.extend_from_slice(sector);
-                match judge(sector, bytes) {
-                    _ if erased => {}
-                    Verdict::Right | Verdict::Code => {}
-                    Verdict::Wrong(byte, bit) => {
-                        if let Some(byte) = out.get_mut(start.saturating_add(byte)) {
-                            *byte ^= 1_u8.rotate_left(bit.into());
-                        }
-                    }
-                    Verdict::Beyond => {
-                        beyond = beyond.saturating_add(1);
-                        first.get_or_insert(start as u64);
-                    }
-                }
-            }
-        }
-        if let Some(first) = first {
-            let text = format!(
-                "{beyond} sectors of 256 bytes have more wrong bits than their code corrects"
-            );
-            loaded.problems.push(Problem::new(ProblemKind::Checksum, text).at(first));
-        }
-        loaded.bytes = out.into();
-        loaded
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proofmark_model::ProblemKind;
+
     use super::*;
     use crate::formats::testing::{noise, open_at, open_whole, torture};
 
@@ -252,7 +258,12 @@ mod tests {
             let mut spare = vec![0xFF; layout.spare];
             let codes = page.chunks(256).flat_map(|s| {
                 let c = code(s);
-                [(c >> 14 & 0xFF) as u8, (c >> 6 & 0xFF) as u8, ((c & 0x3F) << 2 | 3) as u8]
+                let mut bytes =
+                    [(c >> 14 & 0xFF) as u8, (c >> 6 & 0xFF) as u8, ((c & 0x3F) << 2 | 3) as u8];
+                if layout.low_first {
+                    bytes.swap(0, 1);
+                }
+                bytes
             });
             for (byte, place) in codes.zip(layout.places) {
                 spare[*place] = byte;
@@ -284,11 +295,13 @@ mod tests {
             // In a page behind those that the probe looks at.
             let at = layout.step() * 10 + 300;
             image[at] ^= 0x10;
-            assert_eq!(open_whole(&NandEcc, &image).content("data"), content);
+            let opened = open_whole(&NandEcc, &image);
+            assert_eq!(opened.content("data"), content);
+            assert_eq!(opened.attribute("bits-corrected"), "1");
             image[at + 1] ^= 0x01;
             let opened = open_at(&NandEcc, &image, 0).unwrap();
-            let loaded = opened.entries[0].blob.load(&Budget::ample());
-            assert_eq!(loaded.problems[0].kind, ProblemKind::Checksum);
+            assert_eq!(opened.entries[0].problems[0].kind, ProblemKind::Checksum);
+            assert_eq!(opened.entries[0].problems[0].offset, Some(10 * layout.page as u64));
             if layout.page == 512 {
                 torture(&NandEcc, &image);
             }

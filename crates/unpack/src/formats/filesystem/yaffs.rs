@@ -6,8 +6,11 @@
 //! first pages carry sensible tags, and headers where the tags say so, is taken.
 //! *False positives*: the first page must be an object header of the root's child
 //! or the root, and at least three pages must agree with the geometry.
-//! *Limits*: ECC is not checked; dumps without spare bytes (inband tags) are not
-//! read. *Sources*: `yaffs_guts.h`, `yaffs_packedtags2.c` of the YAFFS project.
+//! Tags may stand at the end of the page itself (inband), where chips have no room for them. A code over the
+//! tags is checked, and single wrong bits are put right, where most pages have it; so is the code of the pages
+//! where it is one of those that dumps are recognised by (see `nand_dump`). *Limits*: the 12 bits of code over the
+//! tags of version 1 are not checked. *Sources*: `yaffs_guts.h`, `yaffs_packedtags2.c`, `yaffs_ecc.c` of the YAFFS
+//! project.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +20,10 @@ use std::{
 use bytes::Bytes;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof, locator::escape};
 
-use super::common::{self, MAX_DEPTH, zeros};
+use super::{
+    common::{self, MAX_DEPTH, zeros},
+    nand_dump,
+};
 use crate::{
     budget::Budget,
     format::{About, Blob, Candidate, Entry, Family, Format, Load, Loaded, Magic, Sink},
@@ -31,10 +37,10 @@ static ABOUT: About = About {
     id: "yaffs",
     name: "YAFFS1/YAFFS2",
     family: Family::FileSystem,
-    revision: 1,
+    revision: 2,
     metadata: "mode, owner, mtime, device numbers, hard links",
-    integrity: "tags of every page against each other",
-    limits: "ECC not checked; inband tags not read",
+    integrity: "tags of every page against each other; codes over tags and pages where they are there",
+    limits: "the code over the tags of version 1 is not checked",
     sources: &["https://yaffs.net/documents/yaffs-direct-interface"],
 };
 
@@ -93,13 +99,30 @@ impl Format for Yaffs {
         sink.attribute("block-size", geometry.page);
         sink.attribute("spare-size", geometry.spare);
         sink.attribute("byte-order", if geometry.order == Order::Big { "big" } else { "little" });
+        let region = &geometry.corrected(region, budget, sink);
+        let coded = geometry.is_coded(region);
+        if coded {
+            sink.attribute("tags-ecc", "yes");
+        }
         let mut objects: BTreeMap<u32, Object> = BTreeMap::new();
-        let mut wrong = 0u64;
+        let (mut wrong, mut mended, mut damaged) = (0u64, 0u64, 0u64);
         for (index, page) in region.chunks_exact(geometry.step()).enumerate() {
             if budget.work(64).is_err() {
                 sink.problem(crate::budget::Exhausted::Work);
                 break;
             }
+            let mut copy = None;
+            if coded && page.iter().any(|b| *b != 0xff) {
+                match geometry.mend(page) {
+                    Some((_, 0)) => {}
+                    Some((page, _)) => {
+                        mended = mended.saturating_add(1);
+                        copy = Some(page);
+                    }
+                    None => damaged = damaged.saturating_add(1),
+                }
+            }
+            let page = copy.as_deref().unwrap_or(page);
             let Some(tags) = geometry.tags(page, 0).filter(Tags::is_sensible) else {
                 wrong = wrong.saturating_add(u64::from(page.iter().any(|b| *b != 0xff)));
                 continue;
@@ -128,6 +151,15 @@ impl Format for Yaffs {
             let text =
                 format!("{wrong} pages carry neither sensible tags nor a header where one belongs");
             sink.problem(common::malformed(text));
+        }
+        if mended > 0 {
+            sink.attribute("tags-corrected", mended);
+        }
+        if damaged > 0 {
+            let text = format!(
+                "the tags of {damaged} pages have more wrong bits than their code corrects"
+            );
+            sink.problem(Problem::new(ProblemKind::Checksum, text));
         }
         emit(region, &geometry, &objects, sink);
     }
@@ -239,11 +271,16 @@ impl Geometry {
     fn find(image: &[u8]) -> Option<Self> {
         const PAGES: [usize; 6] = [512, 1024, 2048, 4096, 8192, 16384];
         const SPARES: [usize; 9] = [16, 32, 64, 128, 208, 218, 224, 256, 448];
+        /// Bytes of tags at the end of a page that has no spare bytes for them.
+        const INBAND: usize = 16;
         let order = if image.first() == Some(&0) { Order::Big } else { Order::Little };
         Header::parse(image, order)?;
         let mut best: Option<(usize, Self)> = None;
-        for page in PAGES {
-            for spare in SPARES {
+        for whole in PAGES {
+            let inband = whole.checked_sub(INBAND)?;
+            for (page, spare) in
+                SPARES.into_iter().map(|s| (whole, s)).chain(std::iter::once((inband, INBAND)))
+            {
                 for tags_at in [0, 2, 1, 4, 8, 26, 28, 30] {
                     let first = Self { page, spare, tags_at, first: true, order };
                     let second = Self { first: false, ..first };
@@ -280,6 +317,63 @@ impl Geometry {
             score = score.saturating_add(worth);
         }
         score
+    }
+
+    /// The region with the wrong bits of its pages put right, where the pages have a code that is known.
+    fn corrected(&self, region: &Bytes, budget: &Budget, sink: &mut Sink<'_>) -> Bytes {
+        let ecc = nand_dump::recognise(region, budget)
+            .filter(|e| (e.page(), e.spare()) == (self.page, self.spare));
+        let Some(ecc) = ecc else { return region.clone() };
+        match nand_dump::corrected(region, &*ecc, true, budget) {
+            Ok((bytes, stats)) => {
+                sink.attribute("ecc", ecc.describe());
+                stats.attributes(sink);
+                stats.problems().into_iter().for_each(|p| sink.problem(p));
+                bytes
+            }
+            Err(e) => {
+                sink.problem(e);
+                region.clone()
+            }
+        }
+    }
+
+    /// Tags of version 2 with their code behind them.
+    fn coded<'p>(&self, page: &'p [u8]) -> Option<(&'p [u8], Code)> {
+        let spare = read::slice(page, self.page, self.spare)?.get(self.tags_at..)?;
+        let word = |at| self.order.u32(spare, at);
+        let code = Code { columns: read::u8(spare, 16)?, lines: word(20)?, inverse: word(24)? };
+        (!self.first).then_some((spare.get(..16)?, code))
+    }
+
+    /// Whether most of the first pages have a code over their tags.
+    fn is_coded(&self, image: &[u8]) -> bool {
+        let written = |page: &&[u8]| page.iter().any(|b| *b != 0xff);
+        let pages = image.chunks_exact(self.step()).filter(written).take(64);
+        let (right, all) = pages.fold((0_u32, 0_u32), |(right, all), page| {
+            let is = self.coded(page).is_some_and(|(tags, code)| Code::of(tags) == code);
+            (right.saturating_add(is.into()), all.saturating_add(1))
+        });
+        right >= 3 && right.saturating_mul(2) > all
+    }
+
+    /// The page with right tags, and how many bits of them were wrong; none where one bit does not explain it.
+    fn mend(&self, page: &[u8]) -> Option<(Vec<u8>, u32)> {
+        let (tags, code) = self.coded(page)?;
+        if Code::of(tags) == code {
+            return Some((Vec::new(), 0));
+        }
+        // A wrong bit in the code itself leaves the tags alone.
+        if Code::of(tags).differs(code) == 1 {
+            return Some((page.to_vec(), 1));
+        }
+        let at = self.page.checked_add(self.tags_at)?;
+        (0..128_usize).find_map(|bit| {
+            let mut copy = page.to_vec();
+            *copy.get_mut(at.checked_add(bit / 8)?)? ^= 1 << (bit % 8);
+            let (tags, code) = self.coded(&copy)?;
+            (Code::of(tags) == code).then_some((copy, 1))
+        })
     }
 
     fn tags(&self, page: &[u8], at: usize) -> Option<Tags> {
@@ -322,6 +416,43 @@ impl Tags {
             // All bits set is what erased spare bytes of version 1 read as.
             && (1..0x3_ffff).contains(&self.object)
             && self.chunk < 0xf_ffff
+    }
+}
+
+/// The code over tags: parities of columns of bits, and of the numbers of bytes with an odd number of ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Code {
+    columns: u8,
+    lines: u32,
+    inverse: u32,
+}
+
+impl Code {
+    fn of(tags: &[u8]) -> Self {
+        /// What each bit of a byte adds to the columns.
+        const COLUMNS: [u8; 8] = [0x55, 0x59, 0x65, 0x69, 0x95, 0x99, 0xA5, 0xA9];
+        let mut code = Self { columns: 0, lines: 0, inverse: 0 };
+        for (n, byte) in (0_u32..).zip(tags) {
+            for (bit, column) in COLUMNS.into_iter().enumerate() {
+                if byte >> bit & 1 == 1 {
+                    code.columns ^= column;
+                }
+            }
+            if byte.count_ones() & 1 == 1 {
+                code.lines ^= n;
+                code.inverse ^= !n;
+            }
+        }
+        code.columns = code.columns >> 2 & 0x3F;
+        code
+    }
+
+    /// Bits in which two codes differ.
+    fn differs(self, other: Self) -> u32 {
+        (self.columns ^ other.columns)
+            .count_ones()
+            .saturating_add((self.lines ^ other.lines).count_ones())
+            .saturating_add((self.inverse ^ other.inverse).count_ones())
     }
 }
 
