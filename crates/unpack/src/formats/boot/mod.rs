@@ -14,6 +14,7 @@ pub mod tiano;
 pub mod trx;
 pub mod uboot;
 pub mod uefi;
+pub mod uefi_variables;
 pub mod uimage;
 pub mod vxworks;
 
@@ -38,6 +39,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &uboot::ENVIRONMENT,
     &uefi::CAPSULE,
     &uefi::VOLUME,
+    &uefi_variables::FORMAT,
     &uimage::FORMAT,
     &vxworks::Symbols,
 ];

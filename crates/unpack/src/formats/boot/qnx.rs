@@ -1,7 +1,7 @@
-//! QNX image file systems: a start-up header, code, and the file system it starts, plain or compressed with LZO.
+//! QNX image file systems: a start-up header, code, and the file system it starts, plain or compressed.
 //!
 //! *Establishes*: sizes of both parts; in the file system paths, modes, owners, times, links and devices. Compressed ones
-//! are rows of blocks of 64 KiB with their lengths. *Limits*: UCL and zlib compression; big-endian images.
+//! are rows of blocks of 64 KiB with their lengths (LZO, UCL), or one gzip stream. *Limits*: big-endian images.
 //! Source: QNX SDP headers `sys/startup.h` and `sys/image.h` as quoted by the dumpifs program.
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof, locator:
 
 use crate::{
     budget::Budget,
-    codec::lzo,
+    codec::{lzo, packed::Decode, ucl},
     format::{Blob, Entry, Loaded, Magic},
     formats::layout::{Deferred, Layout, Reader, about},
     read,
@@ -23,7 +23,7 @@ pub static STARTUP: Reader = Reader {
         "QNX image with start-up code",
         "machine, addresses, compression",
         "stored size, reserved fields",
-        "UCL and zlib compression; big-endian images",
+        "big-endian images",
         "QNX, sys/startup.h"
     ),
     magics: &[Magic::anywhere(b"\xEB\x7E\xFF\0\x01\0")],
@@ -84,21 +84,35 @@ fn startup(data: &Bytes, _: &Budget) -> Option<Layout> {
     let size = stored.checked_sub(code)?;
     if packing == 0 {
         layout.part(data, "imagefs", code.into(), size.into());
-    } else if packing == 2 {
+    } else if let Some(decode) = block_decoder(packing) {
         let from = read::index(code.into())?.min(layout.length);
         let rows = data.slice(from..layout.length);
         let declared = u64::from(read::le32(data, 44)?);
-        let blob = Deferred::blob(declared, move |budget| unpack(&rows, declared, budget));
+        let blob = Deferred::blob(declared, move |budget| unpack(&rows, decode, declared, budget));
         layout.entry(from..layout.length, Entry::file("imagefs", blob));
     } else {
-        layout.problem(ProblemKind::Unsupported, "this compression of the image is not decoded");
+        // A gzip stream is opened as such.
+        let gzip = data.get(code as usize..).is_some_and(|body| body.starts_with(b"\x1F\x8B\x08"));
+        if !gzip {
+            layout
+                .problem(ProblemKind::Unsupported, "this compression of the image is not decoded");
+        }
         layout.part(data, "compressed", code.into(), size.into());
     }
     Some(layout)
 }
 
+/// Decoder of the blocks of a compressed image.
+fn block_decoder(packing: u8) -> Option<Decode> {
+    match packing {
+        2 => Some(lzo::decode),
+        3 => Some(ucl::decode),
+        _ => None,
+    }
+}
+
 /// Blocks with their length in front, big-endian, up to one of length 0.
-fn unpack(rows: &[u8], declared: u64, budget: &Budget) -> Loaded {
+fn unpack(rows: &[u8], decode: Decode, declared: u64, budget: &Budget) -> Loaded {
     const BLOCK: usize = 1 << 16;
     let mut loaded = Loaded::default();
     let (mut at, mut out) = (0_usize, Vec::new());
@@ -109,7 +123,7 @@ fn unpack(rows: &[u8], declared: u64, budget: &Budget) -> Loaded {
                 .push(Problem::new(ProblemKind::Truncated, "a compressed block is cut off"));
             break;
         };
-        let decoded = lzo::decode(block, BLOCK, budget);
+        let decoded = decode(block, BLOCK, budget);
         out.extend_from_slice(&decoded.bytes);
         if let Some(e) = decoded.error {
             loaded.problems.push(Problem::from(e).at(at as u64));
@@ -294,7 +308,34 @@ mod tests {
             packed.extend(block);
         }
         packed.extend([0, 0]);
-        for (flags, body) in [(0_u8, fs.clone()), (8, packed)] {
+        // All literals in UCL as well: each has a bit in front of it, in bytes of eight.
+        let mut ucl = Vec::new();
+        for piece in fs.chunks(200) {
+            let mut block = Vec::new();
+            for bytes in piece.chunks(8) {
+                block.push(if bytes.len() == 8 { 0xFF } else { !(0xFF >> bytes.len()) });
+                block.extend(bytes);
+            }
+            // The end: a 0, then a distance of all ones.
+            let mut bits = vec![0_u8];
+            for n in 0..24 {
+                bits.extend([u8::from(n == 22), u8::from(n == 23)]);
+            }
+            let taken = piece.len() % 8;
+            let (now, later) = bits.split_at(if taken == 0 { 0 } else { 8 - taken });
+            if taken > 0 {
+                let at = block.len() - taken - 1;
+                block[at] |= now.iter().fold(0, |byte, bit| byte << 1 | bit);
+            }
+            for bits in later.chunks(8) {
+                block.push(bits.iter().fold(0, |byte, bit| byte << 1 | bit) << (8 - bits.len()));
+            }
+            block.push(0xFF);
+            ucl.extend(u16::try_from(block.len()).unwrap().to_be_bytes());
+            ucl.extend(block);
+        }
+        ucl.extend([0, 0]);
+        for (flags, body) in [(0_u8, fs.clone()), (8, packed), (12, ucl)] {
             let mut file = b"\xEB\x7E\xFF\0\x01\0".to_vec();
             file.extend([flags, 0, 64, 0, 40, 0]);
             file.resize(32, 0);

@@ -5,7 +5,8 @@
 //! section. LZMA sections are entries as they are (the engine decodes them and finds volumes and programs
 //! inside); Tiano and EFI 1.1 compressed sections are decoded here.
 //!
-//! False positives: none known: a volume header sums to 0. Limits: NVRAM variables are not read.
+//! False positives: none known: a volume header sums to 0. Variables of an NVRAM volume are read by
+//! `uefi-variables`.
 
 use std::ops::Range;
 
@@ -55,7 +56,7 @@ pub static VOLUME: Reader = Reader {
         revision: 1,
         metadata: "GUID and name of each file, kind of each section",
         integrity: "16-bit sum of the volume header, 8-bit sums of file headers",
-        limits: "NVRAM variables are not read",
+        limits: "signatures are not verified",
         sources: SOURCES,
     },
     magics: &[Magic::anywhere(b"_FVH").after(40)],
@@ -63,7 +64,7 @@ pub static VOLUME: Reader = Reader {
 };
 
 /// `EE4E5898-3914-4259-9D6E-DC7BD79403CF` of 16 bytes.
-fn guid(bytes: &[u8], at: usize) -> Option<String> {
+pub(super) fn guid(bytes: &[u8], at: usize) -> Option<String> {
     let (a, b, c) = (
         read::le32(bytes, at)?,
         read::le16(bytes, at.checked_add(4)?)?,

@@ -1,9 +1,9 @@
 //! The symbol table of a VxWorks image, with its names where the load address can be told.
 //!
-//! Establishes: a run of at least 250 entries of 16 bytes (name, value, type, group) in either byte order, in a content
+//! Establishes: a run of at least 250 entries of 16 or 20 bytes (link, name, value, kind) in either byte order, in a content
 //! that also has the kernel's version text. Names are pointers; the load address is the one under which the smallest
-//! of them fall on the beginnings of texts. *False negatives*: tables of version 6 with entries of 20 bytes; tables in
-//! contents without that text. Source: binwalk, structures/vxworks.rs; VxWorks symLib.
+//! of them fall on the beginnings of texts. *False negatives*: tables in
+//! contents without that text. Sources: binwalk, structures/vxworks.rs; vxhunter; VxWorks symLib.
 
 use std::collections::BTreeSet;
 
@@ -27,45 +27,74 @@ static ABOUT: &About = about!(
     "VxWorks symbol table",
     "address, kind and name of each symbol",
     "250 well-formed entries in a row",
-    "entries of 20 bytes (version 6)",
-    "binwalk, structures/vxworks.rs"
+    "one table of an image; version 7",
+    "binwalk, structures/vxworks.rs",
+    "vxhunter (entries of version 6)"
 );
 
 const MARK: &[u8] = b"WIND version ";
-const ENTRY: usize = 16;
+/// Bytes of an entry: version 5, and version 6, which has one word more.
+const ENTRIES: [usize; 2] = [16, 20];
 const LEAST: usize = 250;
 
-/// Name pointer, value and kind of the entry at `at`.
-fn symbol(data: &[u8], at: usize, order: Order) -> Option<(u32, u32, &'static str)> {
-    let kind = match order.u32(data, at.checked_add(8)?)? {
-        0x500 => "function",
-        0x700 => "data",
-        0x900 => "bss",
+/// Name pointer, value and kind of the entry of `size` bytes at `at`: a link that is not set, name, value (a reference),
+/// and a word of group, kind and padding.
+fn symbol(data: &[u8], at: usize, size: usize, order: Order) -> Option<(u32, u32, &'static str)> {
+    let [group @ .., kind, padding] =
+        read::array::<4>(data, at.checked_add(size)?.checked_sub(4)?)?;
+    // Some little-endian tables have the kind one byte further in front.
+    let kind = match (group, kind, padding, order) {
+        ([0, 0], kind, 0, _) => kind,
+        ([0, kind], 0, 0, Order::Little) => kind,
         _ => return None,
     };
-    let (name, value, group) = (
-        order.u32(data, at)?,
-        order.u32(data, at.checked_add(4)?)?,
-        order.u32(data, at.checked_add(12)?)?,
-    );
-    (name != 0 && value != 0 && group == 0).then_some((name, value, kind))
+    let kind = match (kind, size) {
+        (4 | 5, _) => "function",
+        (6 | 7, 16) | (8 | 9, 20) => "data",
+        (8 | 9, 16) | (0x10 | 0x11, 20) => "bss",
+        _ => return None,
+    };
+    let word = |n: usize| order.u32(data, at.checked_add(n)?);
+    let (link, name, value) = (word(0)?, word(4)?, word(8)?);
+    (link == 0 && name != 0 && value != 0).then_some((name, value, kind))
 }
 
-/// First byte and length of the first long run of entries.
-fn table(data: &[u8]) -> Option<(usize, usize, Order)> {
-    let mut at = 0_usize;
-    while at.checked_add(ENTRY)? <= data.len() {
-        for order in [Order::Big, Order::Little] {
-            let mut end = at;
-            while symbol(data, end, order).is_some() {
-                end = end.checked_add(ENTRY)?;
-            }
-            let length = end.checked_sub(at)?;
-            if length >= LEAST * ENTRY {
-                return Some((at, length, order));
+/// Where a table stands and how.
+#[derive(Clone, Copy)]
+struct Table {
+    start: usize,
+    length: usize,
+    entry: usize,
+    order: Order,
+}
+
+/// The first long run of entries. Kinds are bytes, so it may be one in both orders: names lie close together in the
+/// right one.
+fn table(data: &[u8]) -> Option<Table> {
+    let run = |start: usize, entry: usize, order: Order| {
+        let mut end = start;
+        while symbol(data, end, entry, order).is_some() {
+            end = end.checked_add(entry)?;
+        }
+        let length = end.checked_sub(start)?;
+        (length >= LEAST.checked_mul(entry)?).then_some(Table { start, length, entry, order })
+    };
+    let spread = |table: &Table| {
+        let rows = (table.start..table.start.saturating_add(table.length)).step_by(table.entry);
+        let names = || rows.clone().filter_map(|at| symbol(data, at, table.entry, table.order));
+        let (low, high) = (names().map(|n| n.0).min(), names().map(|n| n.0).max());
+        high.zip(low).map(|(high, low)| high.wrapping_sub(low))
+    };
+    let mut start = 0_usize;
+    while start < data.len() {
+        for entry in ENTRIES {
+            let found =
+                [Order::Big, Order::Little].into_iter().filter_map(|o| run(start, entry, o));
+            if let Some(table) = found.min_by_key(spread) {
+                return Some(table);
             }
         }
-        at = at.checked_add(4)?;
+        start = start.checked_add(4)?;
     }
     None
 }
@@ -116,11 +145,11 @@ impl Format for Symbols {
             return None;
         }
         budget.work((data.len() / 8) as u64).ok()?;
-        let (start, length, order) = table(data)?;
+        let Table { start, length, entry, order } = table(data)?;
         let mut found = Candidate::new(start, length, Proof::LengthsConsistent);
         let rows: Vec<_> = (start..start.checked_add(length)?)
-            .step_by(ENTRY)
-            .filter_map(|at| symbol(data, at, order))
+            .step_by(entry)
+            .filter_map(|at| symbol(data, at, entry, order))
             .collect();
         let names: BTreeSet<u32> = rows.iter().map(|row| row.0).collect();
         let base = base(data, &names);
@@ -139,7 +168,10 @@ impl Format for Symbols {
 
     fn open(&self, region: &Bytes, decoded: Option<Bytes>, _: &Budget, sink: &mut Sink<'_>) {
         sink.attribute("os", "vxworks");
-        sink.attribute("symbols", region.len() / ENTRY);
+        if let Some(table) = table(region) {
+            sink.attribute("symbols", table.length.checked_div(table.entry).unwrap_or(0));
+            sink.attribute("byte-order", if table.order == Order::Big { "big" } else { "little" });
+        }
         if let Some(list) = decoded {
             // Running out of entries is recorded by the sink.
             let _ = sink.entry(Entry::file("symbols", Blob::Bytes(list)));
@@ -153,7 +185,7 @@ mod tests {
     use crate::formats::testing::{noise, open_at, torture};
 
     /// Texts, then a table in the order given, loaded at 0x80001000.
-    fn build(big: bool) -> Vec<u8> {
+    fn build(big: bool, entry: usize) -> Vec<u8> {
         let mut image = noise(1000, 3);
         image.extend(b"\0\0WIND version 2.6\0");
         let mut names = Vec::new();
@@ -163,10 +195,14 @@ mod tests {
         }
         image.resize(image.len().next_multiple_of(4), 0);
         for (n, name) in names.iter().enumerate() {
-            for word in [0x8000_1000 + name, 0x8010_0000 + n * 4, 0x500, 0] {
+            let mut row = Vec::new();
+            for word in [0, 0x8000_1000 + name, 0x8010_0000 + n * 4] {
                 let word = u32::try_from(word).unwrap();
-                image.extend(if big { word.to_be_bytes() } else { word.to_le_bytes() });
+                row.extend(if big { word.to_be_bytes() } else { word.to_le_bytes() });
             }
+            row.resize(entry - 4, 0);
+            row.extend([0, 0, 5, 0]);
+            image.extend(row);
         }
         image.extend(noise(100, 4));
         image
@@ -174,11 +210,14 @@ mod tests {
 
     #[test]
     fn symbols_have_their_names() {
-        for big in [true, false] {
-            let image = build(big);
+        for (big, entry) in [(true, 16), (false, 16), (true, 20), (false, 20)] {
+            let image = build(big, entry);
             let at = memmem::find(&image, MARK).unwrap();
             let opened = open_at(&Symbols, &image, at).unwrap();
-            assert_eq!((opened.candidate.length, opened.attribute("symbols")), (4800, "300"));
+            assert_eq!(
+                (opened.candidate.length, opened.attribute("symbols")),
+                (300 * entry, "300")
+            );
             let list = String::from_utf8(opened.content("symbols").to_vec()).unwrap();
             assert_eq!(list.lines().next(), Some("0x80100000 function symbol0"));
             assert_eq!(list.lines().nth(9), Some("0x80100024 function symbolxx9"));
@@ -187,7 +226,7 @@ mod tests {
 
     #[test]
     fn short_runs_are_no_table() {
-        let image = build(true);
+        let image = build(true, 16);
         let at = memmem::find(&image, MARK).unwrap();
         assert!(open_at(&Symbols, &image[..image.len() - 2000], at).is_none());
         torture(&Symbols, &image[at..]);

@@ -9,7 +9,7 @@ use proofmark_model::{Metadata, Proof};
 use super::{candidate, emit, room};
 use crate::{
     budget::Budget,
-    codec::{Decoded, Error, lz4, lzma, lzo},
+    codec::{Decoded, Error, lz4, lzma, lzo, packed::Decode, ucl},
     format::{About, Candidate, Format, Magic, Sink},
     formats::layout::about,
     read,
@@ -89,7 +89,7 @@ pub static QNX: Framed = Framed {
         "QNX deflate",
         "none in the format",
         "declared sizes of the content and of each block",
-        "UCL blocks",
+        "none",
         "unblob, handlers/compression/qnx_deflate.py (layout)"
     ),
     magics: &[Magic::anywhere(b"iwlyfmbp")],
@@ -160,15 +160,13 @@ fn qnx(data: &[u8], max: usize, budget: &Budget) -> Decoded {
     let (Some(size @ 1..=0x7FFF_FFFF), Some(4096 | 8192 | 16384 | 32768), Some(kind)) = head else {
         return refused("no QNX deflate header");
     };
-    if kind != 0 {
-        return Decoded {
-            consumed: 16,
-            error: Some(Error::Unsupported { what: "UCL compression", at: 14 }),
-            ..Decoded::default()
-        };
-    }
+    let unpack = match kind {
+        0 => lzo::decode,
+        1 => ucl::decode,
+        _ => return refused("no compression of QNX deflate"),
+    };
     let mut all = Decoded { consumed: 16, ..Decoded::default() };
-    all.error = qnx_blocks(data, max, budget, &mut all.bytes, &mut all.consumed).err();
+    all.error = qnx_blocks(data, unpack, max, budget, &mut all.bytes, &mut all.consumed).err();
     if all.error.is_none() && all.bytes.len() != size as usize {
         all.error = Some(Error::Malformed {
             what: "the content is not as long as declared",
@@ -180,6 +178,7 @@ fn qnx(data: &[u8], max: usize, budget: &Budget) -> Decoded {
 
 fn qnx_blocks(
     data: &[u8],
+    unpack: Decode,
     max: usize,
     budget: &Budget,
     out: &mut Buffer,
@@ -202,7 +201,7 @@ fn qnx_blocks(
         if out.len().saturating_add(size) > max {
             return Err(Error::Limit { max });
         }
-        let (bytes, _) = lzo::decode(block, size, budget).whole()?;
+        let (bytes, _) = unpack(block, size, budget).whole()?;
         if bytes.len() != size {
             return Err(Error::Malformed { what: "a block is not as long as declared", at: *at });
         }

@@ -43,17 +43,14 @@ pub static CFE: Reader = Reader {
         id: "broadcom-cfe",
         name: "Broadcom CFE boot loader",
         family: Family::Leaf,
-        revision: 1,
-        metadata: "",
-        integrity: "the doubled mark",
-        limits: "the loader's end is not known; the region is its first 36 bytes",
-        sources: &["binwalk, signatures/cfe.rs"],
+        revision: 2,
+        metadata: "board, boot line, MAC addresses of the NVRAM block",
+        integrity: "crc32 of the NVRAM block",
+        limits: "without an NVRAM block the loader's end is not known; the region is its first 36 bytes",
+        sources: &["binwalk, signatures/cfe.rs", "linux/include/linux/bcm963xx_nvram.h"],
     },
     magics: &[Magic::anywhere(b"CFE1CFE1").after(28)],
-    read: |data, _| {
-        let found = read::slice(data, 28, 8)? == b"CFE1CFE1";
-        found.then(|| Layout::leaf(data, 36, Proof::MagicOnly))
-    },
+    read: cfe,
 };
 
 /// Cable modem images.
@@ -83,6 +80,41 @@ pub static PROGRAM_STORE: Reader = Reader {
 /// Broadcom's CRC: the usual one without the final inversion.
 fn crc(data: &[u8]) -> u32 {
     !sums::crc32(data)
+}
+
+/// The block of settings in the loader of 963xx chips: its length, where its CRC is right.
+fn nvram(data: &[u8]) -> Option<usize> {
+    let version = read::be32(data, NVRAM)?;
+    let length = if version < 5 { 300 } else { 1024 };
+    let block = read::slice(data, NVRAM, length)?;
+    let (body, stored) = block.split_last_chunk::<4>()?;
+    let right = !sums::crc32_of([body, &[0; 4]]) == u32::from_be_bytes(*stored);
+    ((1..=16).contains(&version) && right).then_some(length)
+}
+
+/// Where the settings stand in the loader.
+const NVRAM: usize = 0x580;
+
+/// The loader reaches to the first image tag behind it, at a multiple of 4 KiB within the first MiB.
+fn cfe(data: &Bytes, _: &Budget) -> Option<Layout> {
+    if read::slice(data, 28, 8)? != b"CFE1CFE1" {
+        return None;
+    }
+    let Some(settings) = nvram(data) else { return Some(Layout::leaf(data, 36, Proof::MagicOnly)) };
+    let is_tag = |at: &usize| {
+        let names = [&b"Broadcom Corporatio"[..], b"AAAAAAAA Corporatio"];
+        let text = data.get(at.saturating_add(4)..).unwrap_or_default();
+        names.iter().any(|name| text.starts_with(name))
+    };
+    let end = (0x1000..data.len().min(1 << 20)).step_by(0x1000).find(is_tag);
+    let end = end.unwrap_or_else(|| NVRAM.saturating_add(settings));
+    let mut layout = Layout::leaf(data, end as u64, Proof::ChecksumVerified);
+    layout.attribute("boot-line", layout::text(data, NVRAM.checked_add(4)?, 256)?);
+    layout.attribute("board", layout::text(data, NVRAM.checked_add(260)?, 16)?);
+    let mac = read::slice(data, NVRAM.checked_add(288)?, 6)?;
+    layout.attribute("mac", mac.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(":"));
+    layout.integrity("crc", "crc32", Some(true));
+    Some(layout)
 }
 
 fn tag(data: &Bytes, budget: &Budget) -> Option<Layout> {
@@ -261,5 +293,33 @@ mod tests {
         assert_eq!(open(&CFE, &loader).candidate.length, 36);
         torture(&CFE, &loader);
         assert!(open_at(&CFE, &[0; 64], 0).is_none());
+    }
+
+    #[test]
+    fn a_loader_with_its_settings_reaches_to_the_first_image() {
+        for version in [4_u32, 5] {
+            let length = if version == 4 { 300 } else { 1024 };
+            let mut flash = noise(0x10000, 12);
+            flash[28..36].copy_from_slice(b"CFE1CFE1");
+            let mut block = version.to_be_bytes().to_vec();
+            block.extend(b"e=192.168.1.1:ffffff00");
+            block.resize(260, 0);
+            block.extend(b"96368MVWG");
+            block.resize(288, 0);
+            block.extend([0x00, 0x10, 0x18, 1, 2, 3]);
+            block.resize(length, 0);
+            let sum = crc(&block);
+            block[length - 4..].copy_from_slice(&sum.to_be_bytes());
+            flash[NVRAM..NVRAM + length].copy_from_slice(&block);
+            flash.extend(b"6\0\0\0Broadcom Corporation and more of a tag");
+            let opened = open(&CFE, &flash);
+            assert_eq!(opened.candidate.length, 0x10000);
+            assert_eq!(
+                (opened.attribute("board"), opened.attribute("mac")),
+                ("96368MVWG", "00:10:18:01:02:03")
+            );
+            flash[NVRAM + 20] ^= 1;
+            assert_eq!(open(&CFE, &flash).candidate.length, 36);
+        }
     }
 }

@@ -21,14 +21,17 @@ pub mod onie;
 pub mod qnap;
 pub mod sbfh;
 pub mod seama;
+pub mod sercomm;
 pub mod technicolor;
 pub mod tplink;
 pub mod ubiquiti;
 pub mod various;
+pub mod vxworks_files;
 pub mod xiaomi;
 pub mod zte;
 pub mod zyxel;
 pub mod zyxel_ras;
+pub mod zyxel_zld;
 
 /// All formats of this family.
 pub static FORMATS: &[&dyn Format] = &[
@@ -66,6 +69,8 @@ pub static FORMATS: &[&dyn Format] = &[
     &qnap::FORMAT,
     &sbfh::FORMAT,
     &seama::FORMAT,
+    &sercomm::ENCRYPTED,
+    &sercomm::HEADER,
     &technicolor::FORMAT,
     &tplink::FORMAT,
     &tplink::SAFELOADER,
@@ -74,9 +79,9 @@ pub static FORMATS: &[&dyn Format] = &[
     &various::IPKG,
     &various::OPENSSL,
     &various::SENAO,
-    &various::SERCOMM,
     &various::WINCE,
     &various::WIND,
+    &vxworks_files::FORMAT,
     &xiaomi::HDR1,
     &xiaomi::HDR2,
     &zte::FORMAT,
@@ -84,4 +89,5 @@ pub static FORMATS: &[&dyn Format] = &[
     &zyxel::ZYNOS,
     &zyxel::ZYTRX,
     &zyxel_ras::FORMAT,
+    &zyxel_zld::FORMAT,
 ];

@@ -1,4 +1,4 @@
-//! Smaller containers: HP BDL and IPKG, Senao (EnGenius), OpenSSL, Windows CE, Sercomm, and VxWorks' kernel text. Each is a header whose lengths must agree; see the function of each.
+//! Smaller containers: HP BDL and IPKG, Senao (EnGenius), OpenSSL, Windows CE, and VxWorks' kernel text. Each is a header whose lengths must agree; see the function of each.
 
 use bytes::Bytes;
 use proofmark_model::{Problem, ProblemKind, Proof};
@@ -106,33 +106,6 @@ pub static WINCE: Reader = Reader {
     read: wince,
 };
 
-/// Sercomm's 512-byte header.
-pub static SERCOMM: Reader = Reader {
-    about: about!(
-        Vendor,
-        "sercomm",
-        "Sercomm header",
-        "",
-        "complement sum of the header",
-        "what follows the header is left to the engine",
-        "OpenWrt firmware-utils, mksercommfw.c (layout)"
-    ),
-    magics: &[Magic::anywhere(b"sErCoMm")],
-    read: |data, _| {
-        let head = data.get(..512)?;
-        let sum = sums::sum8(head) & 0xFF;
-        if head.get(..7)? != b"sErCoMm"
-            || head.get(63..70)? != b"sErCoMm"
-            || !matches!(sum, 0 | 0xFF)
-        {
-            return None;
-        }
-        let mut layout = Layout::leaf(data, 512, Proof::ChecksumVerified);
-        layout.integrity("crc", "sum8", Some(true));
-        Some(layout)
-    },
-};
-
 /// The version text of VxWorks' kernel.
 pub static WIND: Reader = Reader {
     about: &About {
@@ -142,7 +115,7 @@ pub static WIND: Reader = Reader {
         revision: 1,
         metadata: "version",
         integrity: "shape of the text",
-        limits: "the image around it is not delimited; its symbol table is not read",
+        limits: "the image around it is not delimited",
         sources: &["binwalk, signatures/vxworks.rs"],
     },
     magics: &[Magic::anywhere(b"WIND version ")],
@@ -407,14 +380,5 @@ mod tests {
 
         assert_eq!(open(&WIND, b"WIND version 2.13\0...").attribute("version"), "2.13");
         assert!(open_at(&WIND, b"WIND version of the day\0", 0).is_none());
-
-        let mut head = vec![0; 512];
-        head[..7].copy_from_slice(b"sErCoMm");
-        head[63..70].copy_from_slice(b"sErCoMm");
-        head[511] = u8::try_from(0xFF - sums::sum8(&head) % 256).unwrap();
-        assert_eq!(open_whole(&SERCOMM, &head).attribute("integrity-correct"), "yes");
-        torture(&SERCOMM, &head);
-        head[100] = 3;
-        assert!(open_at(&SERCOMM, &head, 0).is_none());
     }
 }
