@@ -105,13 +105,15 @@ const HEAD: usize = 64 << 10;
 /// an eight-bit code.
 #[must_use]
 pub fn is_text(bytes: &[u8]) -> bool {
+    // Nearly everything that is not text has a zero near its beginning.
+    if bytes.is_empty() || memchr::memchr(0, bytes).is_some() {
+        return false;
+    }
     let head = bytes.get(..HEAD).unwrap_or(bytes);
-    let strange = head.iter().filter(|b| matches!(b, 0..=8 | 14..=26 | 28..=31 | 127)).count();
+    let strange = head.iter().filter(|b| matches!(b, 1..=8 | 14..=26 | 28..=31 | 127)).count();
     let high = head.iter().filter(|b| **b >= 128).count();
-    !bytes.is_empty()
-        && strange.saturating_mul(200) <= head.len()
+    strange.saturating_mul(200) <= head.len()
         && (high.saturating_mul(4) <= head.len() || starts_as_utf8(head))
-        && memchr::memchr(0, bytes).is_none()
 }
 
 /// Whether the bytes are UTF-8 but for a character cut off at the end.

@@ -40,10 +40,11 @@ use crate::{
     formats::archive::oci,
     input::{Input, Source},
     keys::Keyring,
-    map::{self, Holes},
+    map::Holes,
     memory::Memory,
     options::{ContentInfo, Limits, Observer, Options, Progress},
     scan::Scanner,
+    split,
     spool::Spool,
     tree::{self, Body, Cell, Content, FOLDER, Node, Part, Slot},
 };
@@ -263,7 +264,8 @@ impl Run<'_> {
     }
 
     fn digest(&self, bytes: &Bytes) -> Option<Digest> {
-        (self.holes.bytes_in(bytes) <= HOLES_HASHED).then(|| Digest::of_parts(map::parts(bytes)))
+        (self.holes.bytes_in(bytes) <= HOLES_HASHED)
+            .then(|| Digest::of_parts(self.holes.parts(bytes)))
     }
 
     /// The image: never put off, and hashed beside.
@@ -330,6 +332,9 @@ impl Run<'_> {
         let (Source::Bytes(bytes), Some(digest)) = (&input.source, digest) else { return };
         // A region that is all of the image has the image's digest.
         if let Some(node) = content.node.as_ref().and_then(|c| c.get()) {
+            let cut = |p: &Problem| p.kind == ProblemKind::Truncated;
+            let cut = node.parts.iter().any(|part| part.body.problems().iter().any(cut));
+            content.problems.extend(split::alone(&input.name, cut));
             for part in node.parts.iter().filter(|p| p.start == 0 && p.end == bytes.len()) {
                 part.digest.get_or_init(|| digest);
             }

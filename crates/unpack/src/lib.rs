@@ -71,6 +71,7 @@ mod layers;
 pub mod locate;
 pub mod map;
 mod memory;
+mod needles;
 pub mod options;
 pub mod read;
 pub mod scan;

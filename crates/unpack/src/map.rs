@@ -141,6 +141,10 @@ pub struct Holes {
 /// Holes shorter than this are read like any other bytes.
 const WORTH_IT: usize = 1 << 20;
 
+/// What stands for the bytes of holes.
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+const BLOCK: usize = 1 << 16;
+
 /// Holes that are kept; a file with more of them is read where they are missing.
 const KEPT: usize = 1 << 16;
 
@@ -185,6 +189,22 @@ impl Holes {
             .collect()
     }
 
+    /// The parts of `data`, one after the other, as [`parts`]; zeros from elsewhere stand for holes, so that none of their
+    /// pages has to be made.
+    pub fn parts<'a>(&self, data: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let mut at = 0;
+        self.within(data).into_iter().chain([(data.len(), data.len())]).flat_map(
+            move |(start, end)| {
+                let before = data.get(at..start).unwrap_or_default();
+                at = end;
+                let zeros = (start..end)
+                    .step_by(BLOCK)
+                    .filter_map(move |from| ZEROS.get(..end.saturating_sub(from).min(BLOCK)));
+                parts(before).chain(zeros)
+            },
+        )
+    }
+
     /// Bytes of `data` that lie in holes.
     #[must_use]
     pub fn bytes_in(&self, data: &[u8]) -> usize {
@@ -213,6 +233,10 @@ mod tests {
             let part = map.slice(50 << 20..60 << 20);
             assert_eq!(holes.within(&part), [(0, 10 << 20)]);
             assert_eq!(holes.bytes_in(&part), 10 << 20);
+            assert!(holes.parts(&map).flatten().eq(map.iter()));
+            // From within a hole to behind it.
+            let odd = map.slice((100 << 20) - 70_001..);
+            assert!(holes.parts(&odd).flatten().eq(odd.iter()));
         } else {
             assert!(all.is_empty());
         }

@@ -1,18 +1,18 @@
-//! Where formats announce themselves: one automaton over all magics, one pass
+//! Where formats announce themselves: one search for all magics, one pass
 //! over a content, and a probe for each hit.
 //!
 //! The work is bounded by counters whatever the input is: a format may be
 //! asked, and may refuse, only so often for the size of the content; then
-//! its magics leave the automaton. All probes of a content pay from one
+//! its magics leave the search. All probes of a content pay from one
 //! budget. What is cut off is a problem on the content.
 
 use std::{
     collections::HashSet,
+    ops::{ControlFlow, Range},
     panic::{AssertUnwindSafe, catch_unwind},
     sync::LazyLock,
 };
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use bytes::Bytes;
 use proofmark_model::{Problem, ProblemKind, Proof};
 
@@ -21,6 +21,7 @@ use crate::{
     format::{Candidate, Format},
     formats,
     map::{Holes, examined},
+    needles::Needles,
 };
 
 /// A candidate and the format that makes it.
@@ -55,19 +56,13 @@ struct Pattern {
     anywhere: bool,
 }
 
-/// The automaton over all magics.
+/// The search for all magics.
 pub struct Scanner {
     formats: Vec<&'static dyn Format>,
     patterns: Vec<Pattern>,
     /// Whether two magics of the format may lead to the same start.
     several: Vec<bool>,
-    everywhere: Automaton,
-}
-
-/// An automaton and the pattern that each of its ids stands for.
-struct Automaton {
-    search: Option<AhoCorasick>,
-    patterns: Vec<usize>,
+    everywhere: Needles,
     longest: usize,
 }
 
@@ -107,8 +102,9 @@ impl Scanner {
             })
             .collect();
         let several = formats.iter().map(|f| f.magics().len() > 1).collect();
-        let everywhere = Automaton::new(&patterns, |p| p.anywhere);
-        Self { formats, patterns, several, everywhere }
+        let everywhere = needles(&patterns, |p| p.anywhere);
+        let longest = patterns.iter().map(|p| p.bytes.len()).max().unwrap_or(0);
+        Self { formats, patterns, several, everywhere, longest }
     }
 
     /// The format of this id.
@@ -137,103 +133,77 @@ impl Scanner {
     /// Searches everything but long runs of zeros.
     fn search(&self, data: &Bytes, holes: &[(usize, usize)], pass: &mut Pass<'_>) {
         // A magic may begin or end in a run of zeros, but not lie in one.
-        let margin = self.everywhere.longest.min(BLOCK / 4);
+        let margin = self.longest.min(BLOCK / 4);
         let mut reduced = None;
-        let mut run: Option<(usize, usize)> = None;
+        // What was searched; the next run begins there at the earliest.
+        let mut done = 0;
+        let mut run: Option<Range<usize>> = None;
+        let mut flush = |run: Option<Range<usize>>, pass: &mut Pass<'_>| {
+            let Some(run) = run else { return };
+            let start = run.start.saturating_sub(margin).max(done) & !1;
+            let end = run.end.saturating_add(margin).next_multiple_of(2);
+            self.search_run(data, start..end, &mut reduced, pass);
+            done = end;
+        };
         for (start, end) in blocks(data.len(), holes) {
             let zero = data.get(start..end).is_none_or(is_zero);
-            match (&mut run, zero) {
-                (None, false) => run = Some((start, end)),
-                (Some((_, to)), false) if *to == start => *to = end,
-                (Some(done), false) => {
-                    self.search_run(data, *done, margin, &mut reduced, pass);
-                    run = Some((start, end));
-                }
-                (_, true) => {}
+            match &mut run {
+                _ if zero => {}
+                Some(run) if run.end == start => run.end = end,
+                _ => flush(run.replace(start..end), pass),
             }
         }
-        if let Some(last) = run {
-            self.search_run(data, last, margin, &mut reduced, pass);
-        }
+        flush(run, pass);
     }
 
-    /// Searches `run`, with the automaton `reduced` if formats have been silenced already.
+    /// Searches `run`, for the magics in `reduced` if formats have been silenced already.
     fn search_run(
         &self,
         data: &Bytes,
-        (from, to): (usize, usize),
-        margin: usize,
-        reduced: &mut Option<Automaton>,
+        run: Range<usize>,
+        reduced: &mut Option<Needles>,
         pass: &mut Pass<'_>,
     ) {
-        let (mut at, end) =
-            (from.saturating_sub(margin), to.saturating_add(margin).min(data.len()));
-        // Matches that end here or before have been seen.
-        let mut seen = 0;
-        while at < end && !pass.full {
-            let automaton = reduced.as_ref().unwrap_or(&self.everywhere);
-            let until = end.min(at.saturating_add(WINDOW));
-            let (Some(search), Some(window)) = (&automaton.search, data.get(at..until)) else {
-                return;
-            };
-            examined(window.len());
+        let mut at = run.start;
+        while at < run.end && !pass.full {
+            let until = run.end.min(at.saturating_add(WINDOW));
             let mut wasted = 0_usize;
-            let mut again = false;
-            for hit in search.find_overlapping_iter(window) {
-                let hit_end = at.saturating_add(hit.end());
-                if hit_end <= seen {
-                    continue;
-                }
-                // Only between two ends, so that nothing is lost and nothing seen twice.
-                if wasted > REFUSALS || pass.full {
-                    again = true;
-                    break;
-                }
-                let id = automaton.patterns.get(hit.pattern().as_usize());
-                let Some(pattern) = id.and_then(|i| self.patterns.get(*i)) else { continue };
-                if pass.silenced(pattern.format) {
-                    wasted = wasted.saturating_add(1);
-                }
-                if let Some(start) =
-                    at.saturating_add(hit.start()).checked_sub(pattern.offset).filter(|s| *s > 0)
-                {
-                    pass.probe(pattern.format, start);
-                }
-                // The rest of the matches with this end still have to be looked at.
-                if wasted > REFUSALS {
-                    seen = seen.max(hit_end.saturating_sub(1));
-                }
+            let stopped = reduced.as_ref().unwrap_or(&self.everywhere).find(
+                data,
+                at..until,
+                |pattern, start| {
+                    let Some(pattern) = self.patterns.get(pattern) else {
+                        return ControlFlow::Continue(());
+                    };
+                    if pass.silenced(pattern.format) {
+                        wasted = wasted.saturating_add(1);
+                    } else if let Some(start) = start.checked_sub(pattern.offset).filter(|s| *s > 0)
+                    {
+                        pass.probe(pattern.format, start);
+                    }
+                    if wasted > REFUSALS || pass.full {
+                        ControlFlow::Break(())
+                    } else {
+                        ControlFlow::Continue(())
+                    }
+                },
+            );
+            let next = stopped.unwrap_or(until);
+            examined(next.saturating_sub(at));
+            at = next;
+            if stopped.is_some() {
+                *reduced =
+                    Some(needles(&self.patterns, |p| p.anywhere && !pass.silenced(p.format)));
             }
-            if !again {
-                if until == end {
-                    return;
-                }
-                // The next window begins where a magic may have begun that this one cut.
-                seen = until;
-                at = until.saturating_sub(automaton.longest);
-                continue;
-            }
-            let next = Automaton::new(&self.patterns, |p| p.anywhere && !pass.silenced(p.format));
-            // Far enough back to see every match that ends after `seen`.
-            at = at.max(seen.saturating_sub(automaton.longest));
-            *reduced = Some(next);
         }
     }
 }
 
-impl Automaton {
-    fn new(all: &[Pattern], keep: impl Fn(&Pattern) -> bool) -> Self {
-        let patterns: Vec<usize> =
-            all.iter().enumerate().filter(|(_, p)| keep(p)).map(|(i, _)| i).collect();
-        let bytes: Vec<_> = patterns.iter().filter_map(|i| Some(all.get(*i)?.bytes)).collect();
-        let search = AhoCorasick::builder()
-            .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&bytes)
-            .ok()
-            .filter(|_| !bytes.is_empty());
-        Self { search, patterns, longest: bytes.iter().map(|b| b.len()).max().unwrap_or(0) }
-    }
+/// A search for some of the patterns, by their index.
+fn needles(all: &[Pattern], keep: impl Fn(&Pattern) -> bool) -> Needles {
+    Needles::new(
+        all.iter().enumerate().filter(|(_, p)| keep(p)).map(|(i, p)| (i, p.bytes)).collect(),
+    )
 }
 
 /// State of one pass over one content.

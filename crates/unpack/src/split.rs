@@ -5,8 +5,8 @@
 //! such only if all but the last have the same size, as every tool makes them; names alone are chance too often.
 //! Where a piece between others is missing, nothing is put together, and the first one that is there says which.
 //!
-//! Only files of one container or folder are put together. A file that is the input itself has no files beside it:
-//! the sandbox lets nothing else be read; name the folder instead.
+//! Only files of one container or folder are put together. A file that is the input itself has no files beside it,
+//! because the sandbox lets nothing else be read; [`alone`] says to name the folder instead.
 //!
 //! Sources: split(1) of GNU coreutils; 7-Zip, "Split to volumes"; RAR, volume names; APPNOTE.TXT 6.3.10, 8.
 
@@ -123,6 +123,27 @@ impl Names {
     fn by_size(self) -> bool {
         matches!(self, Self::Numbers(_) | Self::Letters(_))
     }
+}
+
+/// What to say of an input that is named as pieces are, as nothing beside it is read: `cut` if something in it goes
+/// on beyond its end. A first piece may be the only one.
+pub(crate) fn alone(name: &str, cut: bool) -> Option<Problem> {
+    let name = name.to_ascii_lowercase();
+    let (names, base, place) = piece(&name)?;
+    let certain = match names {
+        Names::Part(_) => true,
+        Names::Old => place > 0,
+        Names::Zip => place != LAST,
+        Names::Numbers(_) | Names::Letters(_) => {
+            ENDINGS.iter().any(|ending| base.ends_with(ending))
+        }
+    };
+    (certain && (cut || place > names.first(place))).then(|| {
+        Problem::new(
+            ProblemKind::Incomplete,
+            "named as a piece of a split file; give the folder that holds all pieces to have them put together",
+        )
+    })
 }
 
 /// Adds the wholes of all pieces among `entries`; gives back the positions of pieces that were put together.
@@ -297,6 +318,23 @@ mod tests {
             &[("b.001", 5), ("c.002", 5)],
         ] {
             assert_eq!(joined(files), (vec![], vec![]), "{files:?}");
+        }
+    }
+
+    #[test]
+    fn an_input_that_is_a_piece_is_told() {
+        for (name, cut, told) in [
+            ("fw.7z.001", true, true),
+            ("fw.7z.001", false, false),
+            ("fw.7z.002", false, true),
+            ("fw.bin", true, false),
+            ("libx.so.2", true, false),
+            ("x.part1.rar", true, true),
+            ("x.rar", true, false),
+            ("x.r00", false, true),
+            ("x.zip", true, false),
+        ] {
+            assert_eq!(alone(name, cut).is_some(), told, "{name} {cut}");
         }
     }
 

@@ -64,6 +64,14 @@ impl Body {
             Self::Gap(_) => &[],
         }
     }
+
+    /// What is wrong with the region.
+    pub(crate) fn problems(&self) -> &[Problem] {
+        match self {
+            Self::Region { problems, .. } => problems,
+            Self::Bare(_) | Self::Gap(_) => &[],
+        }
+    }
 }
 
 /// An entry of a container.

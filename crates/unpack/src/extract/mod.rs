@@ -13,13 +13,12 @@ use std::{
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
 use proofmark_model::{Artifact, Digest, EntryKind, Locator, Metadata, Problem, Step, locator};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
 use serde::Serialize;
 
 use crate::{
@@ -165,7 +164,7 @@ fn fill(
     observer: &dyn Observer,
 ) -> io::Result<Extracted> {
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-    let top = rustix::fs::openat(CWD, folder, flags, Mode::empty())?;
+    let top = Arc::new(rustix::fs::openat(CWD, folder, flags, Mode::empty())?);
     rustix::fs::mkdirat(&top, STORE, Mode::RWXU)?;
     let store = rustix::fs::openat(&top, STORE, flags, Mode::empty())?;
     let keeper =
@@ -325,11 +324,11 @@ struct Writer<'a> {
     scanner: &'a Scanner,
     input: &'a Input,
     options: &'a Options,
-    top: &'a OwnedFd,
+    top: &'a Arc<OwnedFd>,
     store: &'a OwnedFd,
     plan: &'a Plan,
     /// Folders made, by node; those of the last path stay open.
-    folders: BTreeMap<NodeId, OwnedFd>,
+    folders: BTreeMap<NodeId, Arc<OwnedFd>>,
     /// Node that took each kept content.
     placed: HashMap<Digest, NodeId>,
     files: u64,
@@ -339,16 +338,16 @@ struct Writer<'a> {
 /// Folder handles kept open at most.
 const OPEN: usize = 128;
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// A handle of the folder, which is made if it is not there yet.
-    fn folder(&mut self, id: NodeId) -> io::Result<OwnedFd> {
+    fn folder(&mut self, id: NodeId) -> io::Result<Arc<OwnedFd>> {
         if let Some(open) = self.folders.get(&id) {
-            return open.try_clone();
+            return Ok(open.clone());
         }
         let Some((parent, name)) =
             self.plan.nodes.get(id).and_then(|n| Some((n.parent?, n.name.as_str())))
         else {
-            return self.top.try_clone();
+            return Ok(self.top.clone());
         };
         let parent = self.folder(parent)?;
         match rustix::fs::mkdirat(&parent, name, Mode::from(0o755)) {
@@ -356,17 +355,18 @@ impl Writer<'_> {
             Err(e) => return Err(e.into()),
         }
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::RDONLY;
-        let open = rustix::fs::openat(&parent, name, flags, Mode::empty())?;
+        let open = Arc::new(rustix::fs::openat(&parent, name, flags, Mode::empty())?);
         if self.folders.len() >= OPEN {
             self.folders.clear();
         }
-        self.folders.insert(id, open.try_clone()?);
+        self.folders.insert(id, open.clone());
         Ok(open)
     }
 
-    fn home(&mut self, id: NodeId) -> io::Result<(OwnedFd, String)> {
+    /// The folder that it is in, and its name there.
+    fn home(&mut self, id: NodeId) -> io::Result<(Arc<OwnedFd>, &'a str)> {
         let node = self.plan.nodes.get(id);
-        let name = node.map(|n| n.name.clone()).unwrap_or_default();
+        let name = node.map(|n| n.name.as_str()).unwrap_or_default();
         Ok((self.folder(node.and_then(|n| n.parent).unwrap_or(0))?, name))
     }
 
@@ -375,10 +375,7 @@ impl Writer<'_> {
         // Never setuid, and always such that the user can read it and throw it away.
         let mode = Mode::from((a.metadata.mode.unwrap_or(0o644) & 0o777) | 0o600);
         let source = match self.placed.get(&digest).copied() {
-            Some(other) => {
-                let (home, name) = self.home(other)?;
-                Some((home, name))
-            }
+            Some(other) => Some(self.home(other)?),
             None => None,
         };
         match source {
@@ -386,9 +383,9 @@ impl Writer<'_> {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let mut from =
                     File::from(rustix::fs::openat(from, from_name, flags, Mode::empty())?);
-                io::copy(&mut from, &mut create(&home, &name, mode)?)?;
+                io::copy(&mut from, &mut create(&home, name, mode)?)?;
             }
-            None => match rustix::fs::renameat(self.store, digest.to_string(), &home, &name) {
+            None => match rustix::fs::renameat(self.store, digest.to_string(), &home, name) {
                 Ok(()) => {
                     self.placed.insert(digest, id);
                 }
@@ -396,23 +393,21 @@ impl Writer<'_> {
                 Err(rustix::io::Errno::NOENT) => {
                     let found = locate_with(self.scanner, self.input, &a.locator, self.options)
                         .map_err(|e| io::Error::new(io::ErrorKind::NotFound, e))?;
-                    create(&home, &name, mode)?.write_all(&found.bytes)?;
+                    create(&home, name, mode)?.write_all(&found.bytes)?;
                     self.placed.insert(digest, id);
                 }
                 Err(e) => return Err(e.into()),
             },
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = File::from(rustix::fs::openat(&home, &name, flags, Mode::empty())?);
-        rustix::fs::fchmod(&file, mode)?;
-        let time = a
-            .metadata
-            .mtime
-            .and_then(|t| u64::try_from(t).ok())
-            .and_then(|t| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(t)));
-        if let Some(time) = time {
+        // A file that was just made: there are no links yet that could be followed.
+        rustix::fs::chmodat(&home, name, mode, AtFlags::empty())?;
+        if let Some(time) = a.metadata.mtime.filter(|t| *t >= 0) {
+            let times = Timestamps {
+                last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+                last_modification: Timespec { tv_sec: time, tv_nsec: 0 },
+            };
             // A time that the file system cannot hold is in the manifest all the same.
-            drop(file.set_modified(time));
+            let _ = rustix::fs::utimensat(&home, name, &times, AtFlags::empty());
         }
         self.files = self.files.saturating_add(1);
         self.bytes = self.bytes.saturating_add(a.size);
