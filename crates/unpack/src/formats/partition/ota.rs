@@ -277,10 +277,11 @@ impl Partition {
         for (n, op) in self.operations.iter().enumerate() {
             let damaged = wrong.contains(&(number, n)).then(|| {
                 let text = format!("the sha256 of operation {n} does not match");
-                Problem::new(ProblemKind::Checksum, text).at(op.from)
+                Problem::new(ProblemKind::Checksum, text)
             });
             if op.decoder().is_some() || op.is_empty() {
-                problems.extend(damaged);
+                let place = op.to.first().map_or(0, |to| to.start);
+                problems.extend(damaged.map(|p| p.at(place)));
                 if let (Some(at), Some(len)) = (read::index(op.from), read::index(op.len)) {
                     layout.structure(at, len);
                 }
@@ -407,8 +408,8 @@ struct Assembled {
 
 /// What an operation may fall short of its extents by: less than the block of 4 KiB that all payloads use.
 const BLOCK: u64 = 4096;
-/// Operations that are decoded at the same time: some 2 MiB each, as they are usually made.
-const AT_ONCE: usize = 32;
+/// Bytes of operations that are decoded at the same time; usually they make some 2 MiB each.
+const AT_ONCE: u64 = 64 << 20;
 
 impl Load for Assembled {
     fn size(&self) -> u64 {
@@ -424,21 +425,20 @@ impl Load for Assembled {
         };
         let mut out = Buffer::default();
         out.resize(size, budget.spool());
-        let decoded: Vec<_> = self
-            .partition
-            .operations
-            .iter()
-            .enumerate()
-            .filter(|(_, op)| op.decoder().is_some())
-            .collect();
-        for group in decoded.chunks(AT_ONCE) {
+        let (groups, beyond) = self.groups();
+        if beyond {
+            let text =
+                "the operations write more than the partition holds; the last ones are left out";
+            problems.push(Problem::new(ProblemKind::Malformed, text));
+        }
+        for group in groups {
             let bytes = group.iter().fold(0_u64, |sum, (_, op)| sum.saturating_add(op.len));
             if let Err(e) = budget.work(bytes) {
                 problems.push(e.into());
                 break;
             }
-            let made: Vec<_> = group.par_iter().map(|(_, op)| self.decode(op)).collect();
-            for ((n, op), (bytes, wrong)) in group.iter().zip(made) {
+            let made: Vec<_> = group.par_iter().map(|(_, op)| self.decode(op, budget)).collect();
+            for ((n, op), (bytes, wrong)) in group.into_iter().zip(made) {
                 let mut rest = &bytes[..];
                 for to in &op.to {
                     let place = read::index(to.start).zip(read::index(to.end));
@@ -473,7 +473,28 @@ impl Load for Assembled {
 }
 
 impl Assembled {
-    fn decode(&self, op: &Operation) -> (Buffer, Option<Problem>) {
+    /// Operations that are decoded together, and whether there were more than the partition has room for.
+    fn groups(&self) -> (Vec<Vec<(usize, &Operation)>>, bool) {
+        let mut groups = vec![Vec::new()];
+        let (mut left, mut together) = (self.size(), 0_u64);
+        let operations = self.partition.operations.iter().enumerate();
+        for (n, op) in operations.filter(|(_, op)| op.decoder().is_some()) {
+            // Each byte is written once, so what is decoded is never more than was paid for.
+            let Some(rest) = left.checked_sub(op.size()) else { return (groups, true) };
+            left = rest;
+            together = together.saturating_add(op.size());
+            if together > AT_ONCE {
+                groups.push(Vec::new());
+                together = op.size();
+            }
+            if let Some(group) = groups.last_mut() {
+                group.push((n, op));
+            }
+        }
+        (groups, false)
+    }
+
+    fn decode(&self, op: &Operation, budget: &Budget) -> (Buffer, Option<Problem>) {
         let size = op.size();
         let problem = |kind, text: String| Some(Problem::new(kind, text));
         let (Some(decode), Some(data), Some(max)) =
@@ -485,7 +506,8 @@ impl Assembled {
             );
         };
         // Paid for with the whole partition.
-        let made = decode(data, max, &Budget::new(size, 0, u64::MAX, None));
+        let own = Budget::new(size, 0, u64::MAX, None).with_spool(budget.spool());
+        let made = decode(data, max, &own);
         let wrong = match made.error {
             Some(e) => Some(e.into()),
             // What does not fill the last block is padded with zeros.
@@ -655,7 +677,15 @@ mod tests {
         let file = payload(&[("boot", &noise(8192, 31), &[(0, plain.clone(), &[(0, 2)])])]);
         let opened = open_whole(&FORMAT, &file);
         let loaded = opened.entries[0].blob.load(&Budget::ample());
-        assert_eq!((loaded.bytes, loaded.problems[0].kind), (plain.into(), ProblemKind::Checksum));
+        assert_eq!(
+            (&loaded.bytes[..], loaded.problems[0].kind),
+            (&plain[..], ProblemKind::Checksum)
+        );
+        // Twice the same extent is more than there is room for.
+        let same: Operations<'_> = &[(0, plain.clone(), &[(0, 2)]), (0, plain.clone(), &[(0, 2)])];
+        let twice = payload(&[("boot", &plain, same)]);
+        let loaded = open_whole(&FORMAT, &twice).entries[0].blob.load(&Budget::ample());
+        assert_eq!(loaded.problems[0].kind, ProblemKind::Malformed);
         let nothing = opened.entries[0].blob.load(&Budget::new(8191, 0, 1 << 20, None));
         assert_eq!((nothing.bytes.len(), nothing.problems[0].kind), (0, ProblemKind::Budget));
         assert!(open_at(&FORMAT, b"CrAU\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\0\0\0\0\0", 0).is_none());
