@@ -11,6 +11,7 @@ mod identification;
 mod identification_peers;
 mod kbuild;
 mod kernel;
+mod kernel_images;
 mod licences;
 mod marks;
 mod matching;
@@ -62,7 +63,7 @@ const CHORES: &[Chore] = &[
     ),
     (
         "quality",
-        "measure on labelled truth: identification [--offline] [--peers] | kernel [--offline] [--verbose] | matching [--verbose] | network [--highs] | rar | static",
+        "measure on labelled truth: identification [--offline] [--peers] | kernel [--offline] [--verbose] | kernel-images [FOLDER] | matching [--verbose] | network [--highs] | rar | static",
         quality::run,
     ),
     ("schema", "write the JSON Schema of an assessment (--check: only compare)", schema::run),

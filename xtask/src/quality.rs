@@ -3,7 +3,9 @@
 
 use std::fs;
 
-use crate::{Outcome, identification, kernel, matching, network, rar, root, static_copies};
+use crate::{
+    Outcome, identification, kernel, kernel_images, matching, network, rar, root, static_copies,
+};
 
 /// `quality WHAT`.
 pub fn run(arguments: &[String]) -> Outcome {
@@ -11,12 +13,13 @@ pub fn run(arguments: &[String]) -> Outcome {
     match arguments.first().map(String::as_str) {
         Some("identification") => identification::run(rest),
         Some("kernel") => kernel::run(rest),
+        Some("kernel-images") => kernel_images::run(rest),
         Some("matching") => matching::run(rest),
         Some("network") => network::run(rest),
         Some("rar") => rar::run(),
         Some("static") => static_copies::run(rest),
         _ => {
-            Err("say what to measure: identification, kernel, matching, network, rar, static"
+            Err("say what to measure: identification, kernel, kernel-images, matching, network, rar, static"
                 .into())
         }
     }

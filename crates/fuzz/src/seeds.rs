@@ -78,6 +78,12 @@ const MADE: &[(&str, &str, &str)] = &[
         "msitools",
         "msibuild m.msi -s t a '' '{12345678-1234-1234-1234-123456789012}' && msibuild m.msi -a s tree/text && mv m.msi out",
     ),
+    // Written by the Linux driver; see the README beside it.
+    (
+        "apfs",
+        "zstd",
+        concat!("zstd -dqfo out ", env!("CARGO_MANIFEST_DIR"), "/../unpack/tests/samples/apfs.zst"),
+    ),
     // No free tool writes RAR: these were put together by the writer of the tests of `codec::rar`.
     (
         "rar",

@@ -61,7 +61,8 @@ fn block(data: &[u8], at: usize) -> Option<Block> {
     Some(Block { kind, start, packed: read::index(packed.into())?, size })
 }
 
-fn lzfse(data: &Bytes, budget: &Budget) -> Option<Layout> {
+/// All blocks up to the end mark, where it begins, and bytes that come out.
+fn blocks(data: &[u8], budget: &Budget) -> Option<(Vec<Block>, usize, u64)> {
     let mut at = 0_usize;
     let (mut blocks, mut size) = (Vec::new(), 0_u64);
     while read::slice(data, at, 4)? != b"bvx$" {
@@ -74,6 +75,22 @@ fn lzfse(data: &Bytes, budget: &Budget) -> Option<Layout> {
         size = size.checked_add(found.size.into())?;
         blocks.push(found);
     }
+    Some((blocks, at, size))
+}
+
+/// The content of a stream that another container holds, at most `max` bytes.
+pub(crate) fn stream(data: &[u8], max: usize, budget: &Budget) -> Loaded {
+    match blocks(data, budget) {
+        Some((blocks, _, size)) if size <= max as u64 => decode(data, &blocks, size, budget),
+        _ => {
+            let problem = Problem::new(ProblemKind::Malformed, "an LZFSE stream is damaged");
+            Loaded { bytes: Bytes::new(), problems: vec![problem] }
+        }
+    }
+}
+
+fn lzfse(data: &Bytes, budget: &Budget) -> Option<Layout> {
+    let (blocks, at, size) = blocks(data, budget)?;
     if blocks.is_empty() {
         return None;
     }
@@ -125,7 +142,7 @@ fn decode(data: &[u8], blocks: &[Block], size: u64, budget: &Budget) -> Loaded {
 }
 
 /// Appends what an LZVN block stands for, up to `end` bytes in all; nothing where an opcode cannot be.
-fn lzvn(input: &[u8], out: &mut Vec<u8>, end: usize) -> Option<()> {
+pub(crate) fn lzvn(input: &[u8], out: &mut Vec<u8>, end: usize) -> Option<()> {
     let start = out.len();
     let (mut at, mut distance) = (0_usize, 0_usize);
     let byte = |at: usize| read::u8(input, at).map(usize::from);

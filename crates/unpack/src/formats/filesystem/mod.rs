@@ -29,7 +29,7 @@ pub mod yaffs;
 
 /// All formats of this family.
 pub static FORMATS: &[&dyn Format] = &[
-    &apfs::FORMAT,
+    &apfs::Apfs,
     &btrfs::Btrfs,
     &btrfs_stream::Stream,
     &cramfs::CramFs,

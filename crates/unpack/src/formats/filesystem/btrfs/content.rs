@@ -5,7 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proofmark_model::{Problem, ProblemKind};
 
-use super::tree::{Item, Trees};
+use super::{
+    sums::{self, Stored},
+    tree::{Item, Trees},
+};
 use crate::{
     budget::Budget,
     codec::{deflate, lzo, zstd},
@@ -29,6 +32,21 @@ struct Piece {
     /// Offset in the decoded extent.
     skip: u64,
     compression: u8,
+    /// Logical address of the stored bytes; none of those in the item itself.
+    logical: Option<u64>,
+}
+
+impl Piece {
+    /// The stored bytes that this piece is made of.
+    fn stored(&self) -> Option<Stored> {
+        let logical = self.logical?;
+        let (skip, len) = match self.compression {
+            0 => (self.skip, read::index(self.len)?.min(self.stored)),
+            _ => (0, self.stored),
+        };
+        let image = self.at.checked_add(read::index(skip)?)?;
+        Some(Stored { logical: logical.checked_add(skip)?, image, len, file: self.file })
+    }
 }
 
 /// The content made of these extents.
@@ -50,6 +68,8 @@ pub(super) fn blob(
             Err(text) => problems.push(malformed(text).at(file)),
         }
     }
+    let stored = pieces.iter().filter_map(Piece::stored).collect();
+    let check = |blob| sums::checked(&trees.image, &trees.sums, blob, stored);
     if problems.is_empty() && pieces.iter().all(|p| p.compression == 0) {
         let mut runs = Vec::new();
         for p in &pieces {
@@ -59,9 +79,9 @@ pub(super) fn blob(
                 Run { file: p.file, image, len: p.len.min(size.saturating_sub(p.file)) },
             );
         }
-        return common::content(&trees.image, size, runs);
+        return check(common::content(&trees.image, size, runs));
     }
-    Blob::Lazy(Arc::new(Pieces { image: trees.image.clone(), size, pieces, problems }))
+    check(Blob::Lazy(Arc::new(Pieces { image: trees.image.clone(), size, pieces, problems })))
 }
 
 /// The piece that an extent item names; none for a hole.
@@ -73,7 +93,7 @@ fn piece(trees: &Trees, file: u64, item: Item) -> Result<Option<Piece>, &'static
         let len = le64(b, 8).ok_or(short)?;
         let at = item.at.checked_add(21).ok_or(short)?;
         let stored = item.len.checked_sub(21).ok_or(short)?;
-        return Ok(Some(Piece { file, len, at, stored, skip: 0, compression }));
+        return Ok(Some(Piece { file, len, at, stored, skip: 0, compression, logical: None }));
     }
     let q = |at| le64(b, at).ok_or(short);
     let (logical, stored, skip, len) = (q(21)?, q(29)?, q(37)?, q(45)?);
@@ -81,9 +101,11 @@ fn piece(trees: &Trees, file: u64, item: Item) -> Result<Option<Piece>, &'static
     if kind == 2 || logical == 0 {
         return Ok(None);
     }
-    let at = trees.place(logical, stored).ok_or("an extent is in no chunk of this device")?;
+    let at = trees
+        .place(logical, stored)
+        .ok_or("an extent is in no chunk that this device has whole")?;
     let stored = read::index(stored).ok_or(short)?;
-    Ok(Some(Piece { file, len, at, stored, skip, compression }))
+    Ok(Some(Piece { file, len, at, stored, skip, compression, logical: Some(logical) }))
 }
 
 /// A file with compressed extents.

@@ -3,21 +3,26 @@
 //! *Establishes*: every name of the default volume and of the subvolumes below
 //! it; contents plain or compressed (zlib, LZO, zstd).
 //! *How*: superblock at 64 KiB, system chunks, chunk tree, root tree, then the
-//! trees of files; every node has a checksum.
+//! trees of files; every node has a checksum, and so has every sector of plain
+//! and compressed extents. Of a node that is damaged the other copy is read.
 //! *False positives*: none; a copy of the superblock elsewhere is refused by the
-//! place it names. *Limits*: several devices and stripes over them are not read;
-//! the log tree is not replayed. *Sources*: kernel
+//! place it names. *Limits*: of several devices one is read: with what is
+//! mirrored it is whole, stripes over others are not read; the log tree is noted, not replayed. *Sources*: kernel
 //! `include/uapi/linux/btrfs_tree.h`, the on-disk format page of the Btrfs wiki.
 
 mod content;
+mod sums;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use bytes::Bytes;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof, locator::escape};
 
-use self::tree::{Item, Trees};
+use self::{
+    sums::Sums,
+    tree::{Item, Trees},
+};
 use super::common::{self, Links, MAX_DEPTH, crc32c, ftype};
 use crate::{
     budget::Budget,
@@ -32,10 +37,10 @@ static ABOUT: About = About {
     id: "btrfs",
     name: "Btrfs",
     family: Family::FileSystem,
-    revision: 1,
+    revision: 2,
     metadata: "mode, owner, mtime, xattrs, hard links",
-    integrity: "crc32c of superblock and nodes",
-    limits: "one device; data checksums not verified; log not replayed",
+    integrity: "crc32c of superblock, nodes and contents",
+    limits: "one device: what is striped over others is not read; log noted but not replayed; checksums other than crc32c",
     sources: &["https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html"],
 };
 
@@ -50,11 +55,15 @@ mod item {
     pub const INDEX: u8 = 96;
     pub const EXTENT: u8 = 108;
     pub const ROOT: u8 = 132;
+    pub const ROOT_REF: u8 = 156;
+    pub const SUM: u8 = 128;
 }
 
 /// The tree of files that is mounted, and the number of its root folder.
 const DEFAULT: u64 = 5;
 const ROOT_FOLDER: u64 = 256;
+/// The tree of checksums of contents.
+const SUMS: u64 = 7;
 
 impl Format for Btrfs {
     fn about(&self) -> &'static About {
@@ -70,7 +79,8 @@ impl Format for Btrfs {
         budget.work(SUPER_LEN as u64).ok()?;
         let image = data.get(at..)?;
         let sb = superblock(image)?;
-        let declared = read::index(le64(sb, 112)?)?;
+        // Bytes of this device, not of all together.
+        let declared = read::index(le64(sb, 209)?)?;
         let length = declared.min(image.len());
         let right = le16(sb, 196)? == 0 && le32(sb, 0)? == !crc32c(!0, sb.get(32..)?);
         let proof = if right { Proof::ChecksumVerified } else { Proof::LengthsConsistent };
@@ -92,15 +102,24 @@ impl Format for Btrfs {
         if !label.is_empty() {
             sink.attribute("label", escape(label));
         }
-        if le64(sb, 136) != Some(1) {
-            let text = "made for several devices; what lies on others is not there";
+        if let Some(devices) = le64(sb, 136).filter(|n| *n != 1) {
+            // What is mirrored is all here; what is not is a problem of its own where it is missed.
+            sink.attribute("devices", devices);
+        }
+        if le64(sb, 96).unwrap_or(0) != 0 {
+            let text =
+                "the log holds changes that are not in the trees yet; files are shown without them";
             sink.problem(Problem::new(ProblemKind::Unsupported, text));
         }
-        let Some(trees) = Trees::read(region, sb, budget) else {
+        let Some(mut trees) = Trees::read(region, sb, budget) else {
             sink.problem(common::malformed("the chunks of the image are not readable"));
             return;
         };
         let roots = trees.items(le64(sb, 80).unwrap_or(0), budget, &mut sink.problems);
+        if let Some(root) = root_of(&trees, &roots, SUMS) {
+            let items = trees.items(root, budget, &mut sink.problems);
+            trees.sums = Arc::new(Sums::new(sb, &items));
+        }
         walk(&trees, &roots, budget, sink);
     }
 }
@@ -112,7 +131,7 @@ fn superblock(image: &[u8]) -> Option<&[u8]> {
         && le64(b, 48)? == SUPER as u64
         && node.is_power_of_two()
         && (4096..=65536).contains(&node)
-        && le64(b, 112)? >= (SUPER + SUPER_LEN) as u64;
+        && le64(b, 209)? >= (SUPER + SUPER_LEN) as u64;
     agrees.then_some(b)
 }
 
@@ -126,24 +145,25 @@ fn root_of(trees: &Trees, roots: &Items, id: u64) -> Option<u64> {
 }
 
 fn walk(trees: &Trees, roots: &Items, budget: &Budget, sink: &mut Sink<'_>) {
-    let mut loaded: BTreeMap<u64, Items> = BTreeMap::new();
+    let mut loaded: BTreeMap<u64, Rc<Items>> = BTreeMap::new();
     let mut links: BTreeMap<u64, Links> = BTreeMap::new();
     let mut queue = vec![(Vec::new(), DEFAULT, ROOT_FOLDER, 0)];
     let mut seen = std::collections::HashSet::new();
     while let Some((path, volume, folder, depth)) = queue.pop() {
-        if let std::collections::btree_map::Entry::Vacant(slot) = loaded.entry(volume) {
-            match root_of(trees, roots, volume) {
-                Some(root) => drop(slot.insert(trees.items(root, budget, &mut sink.problems))),
-                None => {
-                    sink.problem(common::malformed(format!(
-                        "volume {volume} at `{}` has no tree",
-                        escape(&path)
-                    )));
-                    continue;
-                }
+        let mut items_of = |volume: u64, problems: &mut Vec<Problem>| {
+            if let Some(items) = loaded.get(&volume) {
+                return Some(Rc::clone(items));
             }
-        }
-        let Some(items) = loaded.get(&volume) else { continue };
+            let root = root_of(trees, roots, volume)?;
+            let items = Rc::new(trees.items(root, budget, problems));
+            loaded.insert(volume, Rc::clone(&items));
+            Some(items)
+        };
+        let Some(items) = items_of(volume, &mut sink.problems) else {
+            let text = format!("volume {volume} at `{}` has no tree", escape(&path));
+            sink.problem(common::malformed(text));
+            continue;
+        };
         let mut below = Vec::new();
         for (_, item) in items.range((folder, item::INDEX, 0)..=(folder, item::INDEX, u64::MAX)) {
             let Some((number, kind, name)) = item.bytes(&trees.image).and_then(entry) else {
@@ -154,31 +174,23 @@ fn walk(trees: &Trees, roots: &Items, budget: &Budget, sink: &mut Sink<'_>) {
                 continue;
             };
             let path = common::join(&path, &name);
-            // A subvolume is a tree of its own.
-            let (volume, number, own) = if kind == item::ROOT {
-                if root_of(trees, roots, number).is_none() {
+            let (mut inner, mut target, mut own) = (volume, number, Rc::clone(&items));
+            if kind == item::ROOT {
+                // A subvolume is a tree of its own. In a snapshot of the folder that holds it there is only an empty
+                // place for it, which the volume does not name as its parent.
+                let parent = roots.get(&(volume, item::ROOT_REF, number));
+                let here = parent.and_then(|r| le64(r.bytes(&trees.image)?, 0)) == Some(folder);
+                let Some(found) = items_of(number, &mut sink.problems).filter(|_| here) else {
+                    let mut entry = Entry::file(path, Blob::None);
+                    entry.kind = EntryKind::Directory;
+                    if sink.entry(entry).is_err() {
+                        return;
+                    }
                     continue;
-                }
-                (number, ROOT_FOLDER, None)
-            } else {
-                (volume, number, Some(items))
-            };
-            let Some(items) = own else {
-                let entry = Entry {
-                    path: path.clone(),
-                    kind: EntryKind::Directory,
-                    metadata: Metadata::default(),
-                    blob: Blob::None,
-                    problems: Vec::from_iter(common::check_name(&name)),
                 };
-                if depth < MAX_DEPTH && seen.insert((volume, number)) {
-                    below.push((path, volume, number, depth.saturating_add(1)));
-                }
-                if sink.entry(entry).is_err() {
-                    return;
-                }
-                continue;
-            };
+                (inner, target, own) = (number, ROOT_FOLDER, found);
+            }
+            let (volume, number, items) = (inner, target, &own);
             let Some(mut entry) = make(trees, items, number, path.clone(), budget) else {
                 sink.problem(common::malformed(format!(
                     "the inode of `{}` is not readable",

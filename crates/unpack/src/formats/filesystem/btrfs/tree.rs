@@ -1,11 +1,14 @@
 //! From logical addresses to bytes, and from root nodes to items.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use proofmark_model::{Problem, ProblemKind};
 
-use super::Items;
+use super::{Items, sums::Sums};
 use crate::{
     budget::Budget,
     formats::filesystem::common::{crc32c, malformed},
@@ -37,16 +40,26 @@ pub(super) struct Trees {
     node: usize,
     /// Whether nodes carry crc32c.
     checked: bool,
-    /// By logical start: length and place.
-    chunks: BTreeMap<u64, (u64, u64)>,
+    /// Number of the device that the image is.
+    device: u64,
+    /// By logical start: length and places of the copies.
+    chunks: BTreeMap<u64, (u64, Vec<u64>)>,
+    /// Checksums of contents.
+    pub sums: Arc<Sums>,
 }
+
+/// Ways to spread a chunk that cut it into stripes: RAID 0, 10, 5 and 6.
+const STRIPED: u64 = 0x8 | 0x40 | 0x80 | 0x100;
 
 impl Trees {
     /// Reads the chunks: those in the superblock lead to the tree of all.
     pub fn read(image: &Bytes, sb: &[u8], budget: &Budget) -> Option<Self> {
         let node = le32(sb, 148)? as usize;
         let checked = le16(sb, 196)? == 0;
-        let mut trees = Self { image: image.clone(), node, checked, chunks: BTreeMap::new() };
+        let device = le64(sb, 201)?;
+        let chunks = BTreeMap::new();
+        let sums = Arc::default();
+        let mut trees = Self { image: image.clone(), node, checked, device, chunks, sums };
         let mut system = read::slice(sb, 811, le32(sb, 160)? as usize)?;
         while system.len() >= 17 {
             let stripes = usize::from(le16(system, 17 + 44)?);
@@ -65,20 +78,46 @@ impl Trees {
         Some(trees)
     }
 
-    /// Of several copies or stripes the first is used.
+    /// Copies on other devices, and stripes of which this one has every second, are left out.
     fn add_chunk(&mut self, start: u64, b: &[u8]) -> Option<()> {
-        self.chunks.insert(start, (le64(b, 0)?, le64(b, 56)?));
+        let count = usize::from(le16(b, 44)?);
+        let stripes = b.get(48..)?.chunks_exact(32).take(count);
+        let own = stripes.filter(|s| le64(s, 0) == Some(self.device));
+        let striped = le64(b, 24)? & STRIPED != 0 && count > 1;
+        let places = own.filter(|_| !striped).filter_map(|s| le64(s, 8)).collect();
+        self.chunks.insert(start, (le64(b, 0)?, places));
         Some(())
     }
 
-    /// Where `len` bytes of logical address space are in the image.
+    /// Where the copies of `len` bytes of logical address space are in the image.
+    fn places(&self, logical: u64, len: u64) -> impl Iterator<Item = usize> {
+        let chunk = self.chunks.range(..=logical).next_back();
+        let found = chunk.and_then(|(start, (size, places))| {
+            let inside = logical.checked_sub(*start)?;
+            (inside.checked_add(len)? <= *size).then_some((inside, places))
+        });
+        found.into_iter().flat_map(|(inside, places)| {
+            places.iter().filter_map(move |p| read::index(p.checked_add(inside)?))
+        })
+    }
+
+    /// The first of them.
     pub fn place(&self, logical: u64, len: u64) -> Option<usize> {
-        let (start, (size, place)) = self.chunks.range(..=logical).next_back()?;
-        let inside = logical.checked_sub(*start)?;
-        if inside.checked_add(len)? > *size {
-            return None;
-        }
-        read::index(place.checked_add(inside)?)
+        self.places(logical, len).next()
+    }
+
+    /// A node: the first copy of it that is right, and whether there is any.
+    fn node(&self, logical: u64) -> (Option<(usize, &[u8])>, bool) {
+        let mut copies = self
+            .places(logical, self.node as u64)
+            .filter_map(|at| Some((at, read::slice(&self.image, at, self.node)?)));
+        let mut any = false;
+        let right = copies.find(|(_, b)| {
+            any = true;
+            let right = !self.checked || le32(b, 0) == b.get(32..).map(|b| !crc32c(!0, b));
+            right && le64(b, 48) == Some(logical)
+        });
+        (right, any)
     }
 
     /// All items of the tree below the node at a logical address.
@@ -95,20 +134,21 @@ impl Trees {
                 problems.push(e.into());
                 break;
             }
-            let at = self.place(logical, self.node as u64);
-            let Some((at, b)) =
-                at.and_then(|at| Some((at, read::slice(&self.image, at, self.node)?)))
-            else {
-                let text = format!("node {logical:#x} is not in the image");
-                problems.push(Problem::new(ProblemKind::Truncated, text));
-                continue;
+            let (at, b) = match self.node(logical) {
+                (Some(found), _) => found,
+                (None, true) => {
+                    let text =
+                        format!("the checksum or address of node {logical:#x} does not match");
+                    let at = self.place(logical, self.node as u64).unwrap_or(0);
+                    problems.push(Problem::new(ProblemKind::Checksum, text).at(at as u64));
+                    continue;
+                }
+                (None, false) => {
+                    let text = format!("node {logical:#x} is not in the image");
+                    problems.push(Problem::new(ProblemKind::Truncated, text));
+                    continue;
+                }
             };
-            let right = !self.checked || le32(b, 0) == b.get(32..).map(|b| !crc32c(!0, b));
-            if !right || le64(b, 48) != Some(logical) {
-                let text = format!("the checksum or address of node {logical:#x} does not match");
-                problems.push(Problem::new(ProblemKind::Checksum, text).at(at as u64));
-                continue;
-            }
             let count = le32(b, 96).unwrap_or(0) as usize;
             let entries = b.get(HEADER..).unwrap_or_default();
             if read::u8(b, 100) != Some(0) {

@@ -134,7 +134,7 @@ impl Inode {
         };
         problems.extend(result.err());
         map.runs.sort_by_key(|r| r.file);
-        map.runs
+        fs.laid_over(map.runs)
     }
 
     /// Extended attributes, those in the inode first.

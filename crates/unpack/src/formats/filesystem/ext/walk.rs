@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, locator::escape};
 
-use super::{Fs, Inode, feature};
+use super::{Fs, Inode, feature, journal};
 use crate::{
     budget::Budget,
     format::{Blob, Entry, Sink},
@@ -14,18 +14,19 @@ use crate::{
 
 const ROOT: u32 = 2;
 
-pub(super) fn walk(fs: &Fs, budget: &Budget, sink: &mut Sink<'_>) {
-    describe(fs, sink);
+pub(super) fn walk(mut fs: Fs, budget: &Budget, sink: &mut Sink<'_>) {
+    describe(&fs, sink);
+    if journal::is_needed(&fs) {
+        let replay = journal::read(&fs, budget, &mut sink.problems);
+        sink.attribute("journal", format!("{} transactions laid over", replay.transactions));
+        fs.overlay = replay;
+    }
+    let fs = &fs;
     let (wrong, used) = fs.check_groups();
     if wrong > 0 {
         let text =
             format!("{wrong} group descriptors are cut off or their checksum does not match");
         sink.problem(Problem::new(ProblemKind::Checksum, text));
-    }
-    let unclean = fs.incompat & feature::RECOVER != 0;
-    if unclean {
-        let text = "the journal holds changes that are not in place yet; files are shown as they are in place";
-        sink.problem(Problem::new(ProblemKind::Unsupported, text));
     }
     let mut links = Links::default();
     let mut seen = HashSet::from([ROOT]);
@@ -76,7 +77,9 @@ pub(super) fn walk(fs: &Fs, budget: &Budget, sink: &mut Sink<'_>) {
         }
         queue.extend(below.into_iter().rev());
     }
-    if !unclean {
+    // Files that are gone but were still open are in use and have no name.
+    let orphans = fs.superblock().and_then(|sb| le32(sb, 0xe8)).unwrap_or(0) != 0;
+    if !orphans {
         // The inodes below the first free one are the file system's own, among them the root folder.
         let own = u64::from(fs.first_inode).saturating_sub(2);
         let found = links.len().saturating_add(seen.len() as u64);

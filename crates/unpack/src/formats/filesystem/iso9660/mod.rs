@@ -4,10 +4,11 @@
 //! else the plain names. Contents are runs of blocks.
 //! *How*: volume descriptors at 32 KiB, folder records, system use entries.
 //! *False positives*: the descriptor repeats its numbers in both byte orders.
-//! *Limits*: zisofs contents are given as stored, and said to be.
+//! *Limits*: zisofs version 2 contents are given as stored, and said to be.
 //! *Sources*: ECMA-119, SUSP 1.12 and RRIP 1.12, Joliet specification.
 
 mod rock_ridge;
+mod zisofs;
 
 use std::collections::HashSet;
 
@@ -29,10 +30,10 @@ static ABOUT: About = About {
     id: "iso9660",
     name: "ISO 9660",
     family: Family::FileSystem,
-    revision: 1,
+    revision: 2,
     metadata: "mtime; with Rock Ridge mode, owner, device numbers",
     integrity: "numbers in both byte orders, folders found against the path table",
-    limits: "zisofs not decoded; UDF is another format",
+    limits: "zisofs version 2 not decoded; UDF is another format",
     sources: &["https://ecma-international.org/publications-and-standards/standards/ecma-119/"],
 };
 
@@ -282,11 +283,10 @@ fn walk(image: &Bytes, volume: &Volume, names: Names, budget: &Budget, sink: &mu
                     blob = common::content(image, size, runs);
                 }
             }
-            if extras.compressed {
-                problems.push(Problem::new(
-                    ProblemKind::Unsupported,
-                    "stored with zisofs; given as stored",
-                ));
+            if let Some(size) = extras.packed
+                && kind == EntryKind::File
+            {
+                blob = zisofs::content(blob, size);
             }
             let metadata = Metadata {
                 mode: extras.mode.map(|m| m & 0o7777),

@@ -24,7 +24,8 @@ pub(super) struct Extras {
     pub child: Option<u32>,
     /// This folder belongs elsewhere.
     pub relocated: bool,
-    pub compressed: bool,
+    /// Size of the content that zisofs packs.
+    pub packed: Option<u32>,
 }
 
 /// Bytes of the system use area to skip, if the root folder announces such entries and uses them.
@@ -168,7 +169,7 @@ impl Extras {
             }
             b"CL" => self.child = le32(e, 4),
             b"RE" => self.relocated = true,
-            b"ZF" => self.compressed = true,
+            b"ZF" if e.get(4..6) == Some(b"pz") => self.packed = le32(e, 8),
             _ => {}
         }
         Some(())

@@ -42,6 +42,8 @@ static ABOUT: &About = about!(
 const ROOT: u64 = 5;
 /// The folder of the file system's own tables.
 const EXTEND: u64 = 11;
+/// Longest link of Interix.
+const INTERIX: u64 = 8 + 2 * 4096;
 /// Records below are the file system's own.
 const FIRST_FILE: u64 = 24;
 
@@ -166,6 +168,12 @@ fn emit(
                 // The file system's own tables are indices without content.
                 if stream.is_some() || !path.starts_with(b"$Extend/") {
                     fill(image, volume, stream, &mut entry);
+                    if record.is_system() && entry.blob.size() <= INTERIX {
+                        let loaded = entry.blob.load(budget);
+                        if let Some(kind) = record::interix(&loaded.bytes) {
+                            (entry.kind, entry.blob) = (kind, crate::format::Blob::None);
+                        }
+                    }
                 }
             }
             let streams = if matches!(entry.kind, EntryKind::Hardlink { .. }) {

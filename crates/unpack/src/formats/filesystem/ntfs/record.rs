@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
-use proofmark_model::{Problem, ProblemKind};
+use proofmark_model::{EntryKind, Problem, ProblemKind, locator::escape};
 
 use super::common::{self, Run, push_run};
 use crate::{
@@ -71,7 +71,7 @@ impl Volume {
 
 /// An attribute that is used.
 pub(super) enum Attribute {
-    Times { modified: u64 },
+    Times { modified: u64, flags: u32 },
     Name { parent: u64, kind: u8, name: String },
     Label(String),
     Data(String, Piece),
@@ -125,7 +125,7 @@ impl Record {
     /// Seconds since 1970.
     pub fn modified(&self) -> Option<i64> {
         self.attributes.iter().find_map(|a| match a {
-            Attribute::Times { modified } => {
+            Attribute::Times { modified, .. } => {
                 let seconds = i64::try_from(modified / 10_000_000).ok()?;
                 seconds.checked_sub(11_644_473_600)
             }
@@ -161,6 +161,13 @@ impl Record {
         Some(target.replace('\\', "/"))
     }
 
+    /// Whether the file has the attribute "system".
+    pub fn is_system(&self) -> bool {
+        self.attributes
+            .iter()
+            .any(|a| matches!(a, Attribute::Times { flags, .. } if flags & 4 != 0))
+    }
+
     /// The stream of that name, from all its pieces.
     pub fn stream(&self, name: &str) -> Option<Data> {
         let pieces = self.attributes.iter().filter_map(|a| match a {
@@ -181,6 +188,19 @@ impl Record {
             .collect();
         names.into_keys().filter_map(|name| Some((name.clone(), self.stream(name)?))).collect()
     }
+}
+
+/// A link or device in the form of Interix, which ntfs-3g writes: a system file with a mark of its own.
+pub(super) fn interix(content: &[u8]) -> Option<EntryKind> {
+    let number = |at| u32::try_from(read::le64(content, at)?).ok();
+    Some(match content.get(..8)? {
+        b"IntxLNK\x01" => {
+            EntryKind::Symlink { target: escape(utf16(content.get(8..)?).as_bytes()) }
+        }
+        b"IntxCHR\0" => EntryKind::CharDevice { major: number(8)?, minor: number(16)? },
+        b"IntxBLK\0" => EntryKind::BlockDevice { major: number(8)?, minor: number(16)? },
+        _ => return None,
+    })
 }
 
 fn utf16(bytes: &[u8]) -> String {
@@ -230,7 +250,10 @@ fn attribute(kind: u32, body: &[u8]) -> Option<Attribute> {
         read::slice(body, at, len)
     };
     Some(match kind {
-        0x10 if resident => Attribute::Times { modified: read::le64(value()?, 8)? },
+        0x10 if resident => {
+            let value = value()?;
+            Attribute::Times { modified: read::le64(value, 8)?, flags: read::le32(value, 32)? }
+        }
         0x30 if resident => {
             let value = value()?;
             let len = usize::from(read::u8(value, 64)?).checked_mul(2)?;
