@@ -1,7 +1,7 @@
 //! Fuzz targets: plain functions from bytes to a description of what happened.
 //!
 //! There is one target for each registered format, and one each for the cover, locators, classification, the
-//! engine as a whole, the decoders of RAR, feeds of advisories, bills of materials and VEX documents (`documents`). A target
+//! engine as a whole, the decoders of old archivers and of RAR, feeds of advisories, bills of materials and VEX documents (`documents`). A target
 //! checks more than the absence of panics: candidates and entries within the input, budgets kept, the same result twice.
 //! It panics where one of these does not hold.
 //!
@@ -11,6 +11,7 @@
 
 #![allow(clippy::missing_panics_doc, reason = "panicking is what a target is for")]
 
+mod codecs;
 pub mod corpus;
 pub mod differential;
 pub mod documents;
@@ -68,6 +69,7 @@ pub fn targets() -> Vec<Target> {
         seeds: announced(format),
     }));
     targets.push(rar::target());
+    targets.extend(codecs::targets());
     targets.extend(documents::targets());
     targets.sort_by(|a, b| a.name.cmp(&b.name));
     targets

@@ -1,5 +1,5 @@
 //! Bits of a stream, most significant first: of bytes as LZH and RAR have them, of words of 16 bits with the least
-//! significant byte first as LZX has them.
+//! significant byte first as LZX has them. [`Low`] reads bits least significant first.
 
 // Shifts and counts stay within the 64 bits of the word.
 #![allow(clippy::arithmetic_side_effects)]
@@ -140,9 +140,81 @@ impl<'a, const WORDS: bool> Bits<'a, WORDS> {
     }
 }
 
+/// Bits of bytes, least significant first. Behind the end come zeros.
+#[derive(Debug, Clone)]
+pub struct Low<'a> {
+    input: &'a [u8],
+    at: usize,
+    have: u32,
+    word: u64,
+    over: usize,
+}
+
+impl<'a> Low<'a> {
+    /// All bits of `input`.
+    #[must_use]
+    pub fn new(input: &'a [u8]) -> Self {
+        Self { input, at: 0, have: 0, word: 0, over: 0 }
+    }
+
+    /// The next `n` bits, at most 32, without going forward.
+    #[inline]
+    pub fn peek(&mut self, n: u32) -> usize {
+        while self.have < n {
+            let byte = self.input.get(self.at);
+            *(if byte.is_some() { &mut self.at } else { &mut self.over }) += 1;
+            self.word |= u64::from(byte.copied().unwrap_or(0)) << self.have;
+            self.have += 8;
+        }
+        (self.word & ((1 << n) - 1)) as usize
+    }
+
+    /// Goes forward by `n` bits that were looked at.
+    #[inline]
+    pub fn skip(&mut self, n: u32) {
+        self.word >>= n;
+        self.have -= n;
+    }
+
+    /// The next `n` bits, at most 32.
+    #[inline]
+    pub fn take(&mut self, n: u32) -> usize {
+        let value = self.peek(n);
+        self.skip(n);
+        value
+    }
+
+    /// Goes to the next whole byte.
+    pub fn align(&mut self) {
+        self.skip(self.have % 8);
+    }
+
+    /// Bytes of input that were used, in whole or in part.
+    #[must_use]
+    pub fn consumed(&self) -> usize {
+        (self.at + self.over).saturating_sub(self.have as usize / 8).min(self.input.len())
+    }
+
+    /// Whether more bits were used than there are.
+    #[inline]
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.over * 8 > self.have as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn low_bits_come_first() {
+        let mut bits = Low::new(&[0b1010_0110, 0xFF, 0x12, 0x34]);
+        assert_eq!((bits.take(3), bits.take(5), bits.take(4)), (6, 20, 15));
+        bits.align();
+        assert_eq!((bits.consumed(), bits.take(16), bits.is_over()), (2, 0x3412, false));
+        assert_eq!((bits.take(1), bits.is_over(), bits.consumed()), (0, true, 4));
+    }
 
     #[test]
     fn words_are_swapped() {

@@ -44,6 +44,8 @@ fn block(
         Ok::<_, Error>(n)
     };
     loop {
+        let end = out.room().min(limit);
+        fast(input, ip, &mut out.buf, op, base, end);
         let token = usize::from(read::u8(input, *ip).ok_or(cut)?);
         *ip += 1;
         let len = long(ip, token >> 4)?;
@@ -77,6 +79,44 @@ fn block(
         }
         copy_match(&mut out.buf, *op, dist, len);
         *op = end;
+    }
+}
+
+/// Decodes sequences of fewer than 15 literals and a match of fewer than 19 bytes, which most are, in copies of fixed size
+/// that may write behind their end; up to the first that is anything else, is not right, or is close to the end of input or
+/// output.
+#[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)] // places below the ends that are checked first
+fn fast(input: &[u8], ip: &mut usize, out: &mut [u8], op: &mut usize, base: usize, end: usize) {
+    let end = end.min(out.len());
+    // Fixed sizes, so that the compiler knows what a copy is and checks its bounds once.
+    while let Some(source) = input.get(*ip..).and_then(<[u8]>::first_chunk::<19>)
+        && *op + 48 <= end
+    {
+        let (literals, more) = (usize::from(source[0] >> 4), usize::from(source[0] & 15));
+        if literals == 15 || more == 15 {
+            return;
+        }
+        let dist = usize::from(u16::from_le_bytes([source[literals + 1], source[literals + 2]]));
+        let at = *op + literals;
+        if dist == 0 || dist > at - base {
+            return;
+        }
+        let target = &mut out[..*op + 48];
+        target[*op..*op + 16].copy_from_slice(&source[1..17]);
+        let (from, len) = (at - dist, more + 4);
+        if dist >= 18 {
+            target.copy_within(from..from + 18, at);
+        } else if dist >= 8 {
+            for step in [0, 8, 16] {
+                target.copy_within(from + step..from + step + 8, at + step);
+            }
+        } else {
+            for n in 0..len {
+                target[at + n] = target[from + n];
+            }
+        }
+        *ip += literals + 3;
+        *op = at + len;
     }
 }
 

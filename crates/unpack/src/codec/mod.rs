@@ -13,7 +13,9 @@ use crate::{
     spool::Buffer,
 };
 
+pub mod adc;
 pub mod aes;
+pub mod arc;
 pub mod bch;
 pub mod bcj;
 pub mod bcj2;
@@ -23,17 +25,27 @@ pub mod bzip2;
 pub mod check;
 pub mod deflate;
 pub mod huffman;
+pub mod larc;
+pub mod lh3;
 pub mod lz4;
+pub mod lzfse;
 pub mod lzh;
+pub mod lzhuf;
 pub mod lzma;
 pub mod lzma2;
 pub mod lzo;
 pub mod lzw;
 pub mod lzx;
 pub mod packed;
+pub mod pkzip;
 pub mod ppmd;
+pub mod prefix;
+pub mod quantum;
 pub mod rar;
+pub mod runs;
+pub mod stuffit;
 pub mod ucl;
+pub(crate) mod window;
 pub mod xz;
 pub mod zstd;
 

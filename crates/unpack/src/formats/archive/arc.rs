@@ -1,4 +1,4 @@
-//! ARC archives: stored, run-length packed, crunched and squashed contents.
+//! ARC archives: stored, run-length packed, squeezed (Huffman), crunched (LZW in four ways) and squashed contents.
 //!
 //! The mark is one byte, so archives are looked for at the start of a content only, and the
 //! first content must have a right CRC-16.
@@ -11,7 +11,7 @@ use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof};
 use super::{Summed, dos_seconds, entry, put};
 use crate::{
     budget::Budget,
-    codec::{Decoded, Error, check, lzw, packed},
+    codec::{Decoded, arc, check, lzw, packed, runs},
     format::{About, Blob, Candidate, Family, Format, Magic, Sink},
     read,
 };
@@ -26,7 +26,7 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "mtime",
     integrity: "CRC-16 of each content",
-    limits: "methods 4 (squeezed) and 5 to 7 (old crunched) are named, not decoded",
+    limits: "methods 10 and 11 of PAK (crushed, distilled) are named, not decoded",
     sources: &["ARC 5.21 documentation"],
 };
 
@@ -65,53 +65,30 @@ fn head(data: &[u8], at: usize) -> Option<Head> {
     })
 }
 
-/// Undoes runs: 0x90 and a count repeat the byte before; 0x90 0 is 0x90 itself.
-pub(super) fn unrun(input: &[u8], max: usize, budget: &Budget) -> Decoded {
-    let mut made = Decoded::default();
-    let mut bytes = input.iter().copied();
-    while let Some(byte) = bytes.next() {
-        let count = if byte == 0x90 { bytes.next().map_or(1, usize::from) } else { 1 };
-        let (value, n) = match (byte, count) {
-            (0x90, 0) => (0x90, 1),
-            (0x90, n) => (made.bytes.last().copied().unwrap_or(0), n.saturating_sub(1)),
-            (b, _) => (b, 1),
-        };
-        if made.bytes.len().saturating_add(n) > max {
-            made.error = Some(Error::Limit { max });
-            break;
-        }
-        if let Err(e) = budget.output(n as u64) {
-            made.error = Some(e.into());
-            break;
-        }
-        let len = made.bytes.len();
-        made.bytes.resize(len.saturating_add(n), budget.spool());
-        made.bytes.get_mut(len..).unwrap_or_default().fill(value);
-    }
-    made.consumed = input.len();
+/// LZW as in `compress`, of 12 bits behind a byte that says so, then runs.
+fn crunched(data: &[u8], size: usize, budget: &Budget) -> Decoded {
+    let most = size.saturating_mul(2).saturating_add(64);
+    let inner = lzw(12, data.get(1..).unwrap_or_default(), most, budget);
+    let mut made = runs::decode(&inner.bytes, size, budget);
+    made.error = inner.error.or(made.error);
     made
 }
 
-fn decode(method: u8, data: &[u8], size: usize, budget: &Budget) -> Option<Decoded> {
-    // LZW as in `compress`, with the number of bits in front or fixed.
-    let lzw = |bits: u8, data: &[u8], max: usize| {
-        let stream = [&[0x1f, 0x9d, 0x80 | bits], data].concat();
-        lzw::decode(&stream, max, budget)
-    };
+fn lzw(bits: u8, data: &[u8], max: usize, budget: &Budget) -> Decoded {
+    lzw::decode(&[&[0x1f, 0x9d, 0x80 | bits], data].concat(), max, budget)
+}
+
+/// How a method is decoded, if it is.
+fn decoder(method: u8) -> Option<packed::Decode> {
     Some(match method {
-        1 | 2 => packed::copy(data, size, budget),
-        3 => unrun(data, size, budget),
-        8 => {
-            let inner = lzw(
-                12,
-                data.get(1..).unwrap_or_default(),
-                size.saturating_mul(2).saturating_add(64),
-            );
-            let mut made = unrun(&inner.bytes, size, budget);
-            made.error = inner.error.or(made.error);
-            made
-        }
-        9 => lzw(13, data, size),
+        1 | 2 => packed::copy,
+        3 => runs::decode,
+        4 => arc::squeezed,
+        5 => arc::crunched,
+        6 => |i, n, b| arc::packed(i, n, false, b),
+        7 => |i, n, b| arc::packed(i, n, true, b),
+        8 => crunched,
+        9 => |i, n, b| lzw(13, i, n, b),
         _ => return None,
     })
 }
@@ -147,6 +124,9 @@ impl Format for Arc {
                 Magic::start(b"\x1a\x02"),
                 Magic::start(b"\x1a\x03"),
                 Magic::start(b"\x1a\x04"),
+                Magic::start(b"\x1a\x05"),
+                Magic::start(b"\x1a\x06"),
+                Magic::start(b"\x1a\x07"),
                 Magic::start(b"\x1a\x08"),
                 Magic::start(b"\x1a\x09"),
             ]
@@ -157,8 +137,10 @@ impl Format for Arc {
         let first = head(data, at)?;
         let to = first.data.checked_add(first.packed)?;
         let body = data.get(first.data..to.min(data.len()))?;
-        let right = decode(first.method, body, first.size, budget)
-            .is_some_and(|d| d.error.is_none() && check::crc16(&d.bytes) == first.crc);
+        let right = decoder(first.method).is_some_and(|decode| {
+            let made = decode(body, first.size, budget);
+            made.error.is_none() && check::crc16(&made.bytes) == first.crc
+        });
         let (end, ended) = walk(data, at, budget, |_| true);
         let proof = match (right, ended) {
             (true, true) => Proof::ChecksumVerified,
@@ -183,10 +165,9 @@ impl Format for Arc {
             if to > region.len() {
                 made.problems.push(Problem::new(ProblemKind::Truncated, "the content is cut off"));
             }
-            if matches!(head.method, 1..=3 | 8 | 9) {
+            if let Some(decode) = decoder(head.method) {
                 let data = region.slice(from..to.min(region.len()));
-                let content =
-                    Summed { data, decode, method: head.method, size: head.size, crc: head.crc };
+                let content = Summed { data, decode, size: head.size, crc: head.crc };
                 made.blob = Blob::Lazy(std::sync::Arc::new(content));
             } else {
                 let text = format!("compression method {} is not read", head.method);

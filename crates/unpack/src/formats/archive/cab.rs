@@ -1,6 +1,6 @@
-//! Microsoft cabinets: stored, MSZIP and LZX folders.
+//! Microsoft cabinets: stored, MSZIP, Quantum and LZX folders.
 //!
-//! A folder is one stream in blocks of 32 KiB; matches of MSZIP reach back into the block
+//! A folder is one stream in blocks of 32 KiB; matches reach back into the blocks
 //! before. Folders are decoded as a whole.
 //!
 //! Source: [MS-CAB] and [MS-MCI].
@@ -11,7 +11,7 @@ use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof};
 use super::{dos_seconds, entry, put};
 use crate::{
     budget::Budget,
-    codec::{Error, deflate, lzx::Lzx},
+    codec::{Error, deflate, lzx::Lzx, quantum::Quantum},
     format::{About, Blob, Candidate, Family, Format, Magic, Sink},
     read,
 };
@@ -26,7 +26,7 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "mtime",
     integrity: "sum of each data block",
-    limits: "Quantum folders; files that go on in another cabinet",
+    limits: "files that go on in another cabinet",
     sources: &["MS-CAB", "MS-MCI"],
 };
 
@@ -106,9 +106,11 @@ fn folder(
     let (mut at, blocks, kind) = at;
     let mut out = Vec::new();
     let mut wrong = None;
-    let mut lzx = if kind & 15 == 3 { Lzx::new(u32::from(kind >> 8 & 0x1F)) } else { None };
-    if kind & 15 == 3 && lzx.is_none() {
-        return (out, Some(Problem::new(ProblemKind::Malformed, "no LZX window of this size")));
+    let window = u32::from(kind >> 8 & 0x1F);
+    let mut lzx = if kind & 15 == 3 { Lzx::new(window) } else { None };
+    let mut quantum = if kind & 15 == 2 { Quantum::new(window) } else { None };
+    if matches!(kind & 15, 2 | 3) && lzx.is_none() && quantum.is_none() {
+        return (out, Some(Problem::new(ProblemKind::Malformed, "no window has this size")));
     }
     for _ in 0..blocks {
         let block = (|| {
@@ -141,9 +143,15 @@ fn folder(
             out.extend_from_slice(body);
             continue;
         }
-        if let Some(lzx) = &mut lzx {
-            let made = budget.output(plain.min(BLOCK) as u64).map_err(Error::from);
-            if let Err(e) = made.and_then(|()| lzx.frame(body, plain.min(BLOCK))) {
+        if lzx.is_some() || quantum.is_some() {
+            let size = plain.min(BLOCK);
+            let paid = budget.output(size as u64).map_err(Error::from);
+            let made = paid.and_then(|()| match (&mut lzx, &mut quantum) {
+                (Some(lzx), _) => lzx.frame(body, size),
+                (_, Some(quantum)) => quantum.frame(body, size),
+                _ => Ok(()),
+            });
+            if let Err(e) = made {
                 wrong = wrong.or(Some(e.into()));
                 break;
             }
@@ -156,7 +164,8 @@ fn folder(
             return (out, wrong.or(Some(e.into())));
         }
     }
-    (lzx.map_or(out, Lzx::finish), wrong)
+    let out = lzx.map(Lzx::finish).or(quantum.map(Quantum::finish)).unwrap_or(out);
+    (out, wrong)
 }
 
 impl Format for Cab {
@@ -184,11 +193,10 @@ impl Format for Cab {
             .folders
             .iter()
             .map(|f| match f.2 & 15 {
-                0 | 1 | 3 => {
+                0..=3 => {
                     let (bytes, problem) = folder(region, &head, *f, budget);
                     Ok((Bytes::from(bytes), problem))
                 }
-                2 => Err(Problem::new(ProblemKind::Unsupported, "Quantum compression is not read")),
                 n => Err(Problem::new(
                     ProblemKind::Unsupported,
                     format!("compression {n} is not known"),
@@ -235,6 +243,64 @@ impl Format for Cab {
             }
             if !put(sink, made) {
                 return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        codec::quantum::tests::{Encoder, content},
+        formats::testing::{open_whole, scratch, tool, torture},
+    };
+
+    /// One folder of one file.
+    fn cabinet(kind: u16, blocks: &[(Vec<u8>, usize)], size: usize) -> Vec<u8> {
+        let data_at = 36 + 8 + 16 + 2;
+        let mut file = b"MSCF\0\0\0\0".to_vec();
+        let body: usize = blocks.iter().map(|(packed, _)| packed.len() + 8).sum();
+        for word in [data_at + body, 0, 44, 0] {
+            file.extend((word as u32).to_le_bytes());
+        }
+        file.extend([3, 1, 1, 0, 1, 0, 0, 0, 1, 0, 0, 0]);
+        file.extend((data_at as u32).to_le_bytes());
+        file.extend((blocks.len() as u16).to_le_bytes());
+        file.extend(kind.to_le_bytes());
+        file.extend((size as u32).to_le_bytes());
+        file.extend([0, 0, 0, 0, 0, 0, 0x21, 0x28, 0, 0, 0x20, 0]);
+        file.extend(b"f\0");
+        for (packed, plain) in blocks {
+            let mut head = (packed.len() as u16).to_le_bytes().to_vec();
+            head.extend((*plain as u16).to_le_bytes());
+            file.extend(sum(&head, sum(packed, 0)).to_le_bytes());
+            file.extend(head);
+            file.extend(packed);
+        }
+        file
+    }
+
+    #[test]
+    fn quantum_folders_as_cabextract_reads_them() {
+        let content = content();
+        for window in [10_u16, 15, 21] {
+            let mut encoder = Encoder::new(window.into());
+            let blocks: Vec<_> = (0..content.len())
+                .step_by(BLOCK)
+                .map(|from| {
+                    let to = (from + BLOCK).min(content.len());
+                    (encoder.frame(&content, from, to, 1 << window), to - from)
+                })
+                .collect();
+            let file = cabinet(2 | 7 << 4 | window << 8, &blocks, content.len());
+            assert!(open_whole(&Cab, &file).content("f") == content, "window {window}");
+            let dir = scratch();
+            std::fs::write(dir.path().join("a.cab"), &file).unwrap();
+            let theirs = tool(dir.path(), "cabextract", "cabextract -q -p a.cab");
+            assert!(theirs == content, "cabextract, window {window}");
+            if window == 15 {
+                torture(&Cab, &file[..file.len().min(30_000)]);
             }
         }
     }

@@ -3,6 +3,10 @@
 //! A trailer at the end names a property list with one block table per partition. Each
 //! partition becomes an entry, decoded when it is asked for.
 //!
+//! Three checksums: of the packed bytes of all partitions (trailer, 80), of the content of each partition (its table, 64),
+//! and of the checksums of the tables (trailer, 352). Each is a kind (2 is CRC-32, 0 none), a number of bits, and the value.
+//! The first and last are told with the image, the second with its partition.
+//!
 //! Source: structures as described in "Demystifying the DMG file format" (J. Levin).
 
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use proofmark_model::{Problem, ProblemKind, Proof};
 use super::xml::{self, Token};
 use crate::{
     budget::Budget,
-    codec::{bzip2, deflate, packed, xz},
+    codec::{adc, bzip2, check, deflate, lzfse, packed, xz},
     format::{About, Blob, Candidate, Entry, Family, Format, Load, Loaded, Magic, Sink},
     read,
 };
@@ -27,8 +31,8 @@ static ABOUT: About = About {
     family: Family::Archive,
     revision: 1,
     metadata: "partition names",
-    integrity: "trailer and property list lengths",
-    limits: "ADC and LZFSE blocks; checksums are not verified; encrypted images",
+    integrity: "CRC-32 of the packed bytes, of each partition, and of these checksums",
+    limits: "images in several files; encrypted images",
     sources: &["J. Levin: Demystifying the DMG file format"],
 };
 
@@ -45,6 +49,13 @@ fn list(trailer: &[u8]) -> Option<(usize, usize)> {
     Some((read::index(read::be64(trailer, 216)?)?, read::index(read::be64(trailer, 224)?)?))
 }
 
+/// A checksum field: the CRC-32, if it is one.
+fn crc(data: &[u8], at: usize) -> Option<u32> {
+    let kind = read::be32(data, at)?;
+    let bits = read::be32(data, at.checked_add(4)?)?;
+    read::be32(data, at.checked_add(8)?).filter(|_| (kind, bits) == (2, 32))
+}
+
 /// One run of sectors.
 struct Run {
     kind: u32,
@@ -58,6 +69,8 @@ struct Partition {
     image: Bytes,
     runs: Vec<Run>,
     sectors: u64,
+    /// CRC-32 of the content.
+    crc: Option<u32>,
 }
 
 fn partition(image: &Bytes, table: &[u8]) -> Option<Partition> {
@@ -83,7 +96,8 @@ fn partition(image: &Bytes, table: &[u8]) -> Option<Partition> {
             length: field(32)?,
         });
     }
-    Some(Partition { image: image.clone(), runs, sectors: read::be64(table, 16)? })
+    let (sectors, crc) = (read::be64(table, 16)?, crc(table, 64));
+    Some(Partition { image: image.clone(), runs, sectors, crc })
 }
 
 impl Load for Partition {
@@ -103,8 +117,10 @@ impl Load for Partition {
             let decode: packed::Decode = match run.kind {
                 0 | 2 | 0x7fff_fffe => continue,
                 1 => packed::copy,
+                0x8000_0004 => adc::decode,
                 0x8000_0005 => deflate::zlib,
                 0x8000_0006 => bzip2::decode,
+                0x8000_0007 => lzfse::decode,
                 0x8000_0008 => xz::decode,
                 kind => {
                     let text = format!("blocks of type {kind:#x} are not read");
@@ -139,6 +155,10 @@ impl Load for Partition {
                 to.copy_from_slice(from);
             }
         }
+        if problems.is_empty() && self.crc.is_some_and(|crc| crc != check::crc32(&content)) {
+            let text = "the CRC-32 of the partition is not right";
+            problems.push(Problem::new(ProblemKind::Checksum, text));
+        }
         Loaded { bytes: content.into(), problems }
     }
 }
@@ -170,6 +190,33 @@ fn tables(plist: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
     found
 }
 
+/// Whether the checksums of the whole image are right, where it has them.
+fn checks(
+    image: &[u8],
+    trailer: &[u8],
+    tables: &[(Vec<u8>, Vec<u8>)],
+    budget: &Budget,
+) -> Vec<(&'static str, bool)> {
+    let mut found = Vec::new();
+    if let Some(crc) = crc(trailer, 80)
+        && let Some((at, len)) = read::be64(trailer, 24)
+            .and_then(read::index)
+            .zip(read::be64(trailer, 32).and_then(read::index))
+        && budget.work(len as u64).is_ok()
+    {
+        let packed = read::slice(image, at, len);
+        found.push(("packed-correct", packed.is_some_and(|p| check::crc32(p) == crc)));
+    }
+    if let Some(master) = crc(trailer, 352) {
+        let sums: Option<Vec<[u8; 4]>> =
+            tables.iter().map(|(_, table)| Some(crc(table, 64)?.to_be_bytes())).collect();
+        if let Some(sums) = sums {
+            found.push(("checksums-correct", check::crc32(&sums.concat()) == master));
+        }
+    }
+    found
+}
+
 impl Format for Dmg {
     fn about(&self) -> &'static About {
         &ABOUT
@@ -191,14 +238,22 @@ impl Format for Dmg {
         })
     }
 
-    fn open(&self, region: &Bytes, _: Option<Bytes>, _: &Budget, sink: &mut Sink<'_>) {
+    fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
         let Some(trailer) = region.len().checked_sub(TRAILER).and_then(|at| region.get(at..))
         else {
             return;
         };
         let Some((offset, length)) = list(trailer) else { return };
         let plist = read::slice(region, offset, length).unwrap_or_default();
-        for (n, (name, table)) in tables(plist).into_iter().enumerate() {
+        let tables = tables(plist);
+        for (what, correct) in checks(region, trailer, &tables, budget) {
+            sink.attribute(what, if correct { "yes" } else { "no" });
+            if !correct {
+                let text = format!("the CRC-32 of the image is not right ({what})");
+                sink.problem(Problem::new(ProblemKind::Checksum, text));
+            }
+        }
+        for (n, (name, table)) in tables.into_iter().enumerate() {
             let Some(made) = partition(region, &table) else {
                 sink.problem(Problem::new(
                     ProblemKind::Malformed,
@@ -219,5 +274,174 @@ impl Format for Dmg {
                 return;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+    use crate::formats::testing::{noise, open_at, scratch, tool, torture};
+
+    /// Literals, and what is the same as 1 or 300 bytes before in both lengths of reference.
+    fn write_adc(content: &[u8]) -> Vec<u8> {
+        let (mut out, mut at, mut plain) = (Vec::new(), 0, 0);
+        let flush = |out: &mut Vec<u8>, plain: &[u8]| {
+            for part in plain.chunks(128) {
+                out.push(0x7F + part.len() as u8);
+                out.extend(part);
+            }
+        };
+        while at < content.len() {
+            let same = |dist: usize| {
+                let back = at.checked_sub(dist).map_or(&[][..], |from| &content[from..]);
+                content[at..].iter().zip(back).take_while(|(a, b)| a == b).count()
+            };
+            let (near, far) = (same(300).min(18), same(1500).min(67));
+            let len = if far > near && far >= 4 {
+                flush(&mut out, &content[plain..at]);
+                out.push(0x40 | (far as u8 - 4));
+                out.extend(1499_u16.to_be_bytes());
+                far
+            } else if near >= 3 {
+                flush(&mut out, &content[plain..at]);
+                out.extend([(near as u8 - 3) << 2 | 1, 43]);
+                near
+            } else {
+                at += 1;
+                continue;
+            };
+            at += len;
+            plain = at;
+        }
+        flush(&mut out, &content[plain..]);
+        out
+    }
+
+    fn field(crc: u32) -> Vec<u8> {
+        let mut made = [2_u32, 32, crc].map(u32::to_be_bytes).concat();
+        made.resize(136, 0);
+        made
+    }
+
+    /// Runs of sectors of each kind, in two partitions.
+    fn image() -> (Vec<u8>, [Vec<u8>; 2]) {
+        let mut text = b"Sectors of a disk image, sector by sector. ".repeat(300);
+        text.extend(noise(1000, 1));
+        text.extend_from_within(2000..9000);
+        text.truncate(text.len() / 512 * 512);
+        let mut lzfse = Vec::new();
+        lzfse_rust::encode_bytes(&text, &mut lzfse).unwrap();
+        let parts = [
+            (1, text[..1024].to_vec(), text[..1024].to_vec()),
+            (0x8000_0004, text.clone(), write_adc(&text)),
+            (0, vec![0; 2048], Vec::new()),
+            (0x8000_0007, text.clone(), lzfse),
+        ];
+        let (mut file, mut plist, mut contents, mut sums) =
+            (Vec::new(), String::new(), [Vec::new(), Vec::new()], Vec::new());
+        let mut first = 0;
+        for (n, runs) in [&parts[..], &parts[1..]].into_iter().enumerate() {
+            let (mut rows, mut sector) = (Vec::new(), 0);
+            for (kind, plain, packed) in runs {
+                rows.extend(u32::to_be_bytes(*kind));
+                rows.extend([0; 4]);
+                let count = plain.len() / 512;
+                for value in [sector, count, file.len(), packed.len()] {
+                    rows.extend((value as u64).to_be_bytes());
+                }
+                sector += count;
+                file.extend(packed);
+                contents[n].extend(plain);
+            }
+            rows.extend(u32::MAX.to_be_bytes());
+            rows.extend([0; 4]);
+            for value in [sector, 0, file.len(), 0] {
+                rows.extend((value as u64).to_be_bytes());
+            }
+            let crc = check::crc32(&contents[n]);
+            sums.extend(crc.to_be_bytes());
+            let mut table = [b"mish".to_vec(), 1_u32.to_be_bytes().to_vec()].concat();
+            for value in [first, sector, 0] {
+                table.extend((value as u64).to_be_bytes());
+            }
+            first += sector;
+            table.resize(64, 0);
+            table.extend(field(crc));
+            table.extend((rows.len() as u32 / 40).to_be_bytes());
+            table.extend(rows);
+            let digits = |three: &[u8]| {
+                const DIGITS: &[u8; 64] =
+                    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+                let word = three.iter().fold(0, |n, b| n << 8 | u32::from(*b));
+                let len = three.len();
+                let word = word << (8 * (3 - len));
+                (0..4).map(move |n| {
+                    let sextet = (word >> (18 - 6 * n) & 63) as usize;
+                    if n > len { '=' } else { char::from(DIGITS[sextet]) }
+                })
+            };
+            let text: String =
+                table.chunks(3).flat_map(|three| digits(three).collect::<Vec<_>>()).collect();
+            write!(
+                plist,
+                "<dict><key>Attributes</key><string>0x0050</string><key>Data</key><data>{text}</data>\
+                 <key>ID</key><string>{n}</string><key>Name</key><string>part {n}</string></dict>"
+            )
+            .unwrap();
+        }
+        let plist = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<plist version=\"1.0\"><dict>\
+             <key>resource-fork</key><dict><key>blkx</key><array>{plist}</array></dict></dict></plist>"
+        );
+        let packed = file.len();
+        let mut koly = b"koly\0\0\0\x04\0\0\x02\0\0\0\0\x01".to_vec();
+        for value in [0, 0, packed, 0, 0] {
+            koly.extend((value as u64).to_be_bytes());
+        }
+        koly.extend([1_u32, 1].map(u32::to_be_bytes).concat());
+        koly.resize(80, 7);
+        koly.extend(field(check::crc32(&file)));
+        koly.extend((packed as u64).to_be_bytes());
+        koly.extend((plist.len() as u64).to_be_bytes());
+        koly.resize(352, 0);
+        koly.extend(field(check::crc32(&sums)));
+        koly.extend(1_u32.to_be_bytes());
+        koly.extend((first as u64).to_be_bytes());
+        koly.resize(TRAILER, 0);
+        file.extend(plist.bytes());
+        file.extend(koly);
+        (file, contents)
+    }
+
+    #[test]
+    fn adc_and_lzfse_as_7z_reads_them_and_all_checksums() {
+        let (file, contents) = image();
+        let opened = open_at(&Dmg, &file, file.len() - TRAILER).unwrap();
+        assert_eq!(opened.problems, []);
+        assert_eq!(opened.files(), ["partition-0-part 0", "partition-1-part 1"]);
+        assert_eq!(opened.attribute("packed-correct"), "yes");
+        assert_eq!(opened.attribute("checksums-correct"), "yes");
+        for (n, content) in contents.iter().enumerate() {
+            assert!(opened.content(&format!("partition-{n}-part {n}")) == *content);
+        }
+        let dir = scratch();
+        std::fs::write(dir.path().join("a.dmg"), &file).unwrap();
+        let theirs = tool(dir.path(), "7zip", "7z e -tdmg -so a.dmg");
+        assert!(theirs == contents.concat(), "7z reads something else");
+        torture(&Dmg, &file);
+    }
+
+    #[test]
+    fn a_wrong_bit_is_told() {
+        let (mut file, _) = image();
+        file[100] ^= 1;
+        let opened = open_at(&Dmg, &file, file.len() - TRAILER).unwrap();
+        assert_eq!(opened.attribute("packed-correct"), "no");
+        assert_eq!(opened.problems[0].kind, ProblemKind::Checksum);
+        let loaded = opened.entries[0].blob.load(&Budget::ample());
+        assert_eq!(loaded.problems[0].kind, ProblemKind::Checksum);
+        assert_eq!(opened.entries[1].blob.load(&Budget::ample()).problems, []);
     }
 }

@@ -5,7 +5,7 @@ use proofmark_model::{EntryKind, Problem, ProblemKind, locator::escape};
 
 use crate::{
     budget::Budget,
-    codec::{Decoded, check},
+    codec::{check, packed},
     format::{Blob, Entry, Format, Load, Loaded, Sink},
 };
 
@@ -23,7 +23,7 @@ mod rar;
 mod rpm;
 mod sevenz;
 mod shell;
-mod stuffit;
+pub(crate) mod stuffit;
 mod tar;
 mod xar;
 mod xml;
@@ -83,11 +83,10 @@ fn entry(stored: &[u8], kind: EntryKind) -> Entry {
     entry
 }
 
-/// A content whose archive names a method by a byte and has its CRC-16.
+/// A content whose archive has its CRC-16.
 struct Summed {
     data: Bytes,
-    decode: fn(u8, &[u8], usize, &Budget) -> Option<Decoded>,
-    method: u8,
+    decode: packed::Decode,
     size: usize,
     crc: u16,
 }
@@ -98,9 +97,7 @@ impl Load for Summed {
     }
 
     fn load(&self, budget: &Budget) -> Loaded {
-        let Some(made) = (self.decode)(self.method, &self.data, self.size, budget) else {
-            return Loaded::default();
-        };
+        let made = (self.decode)(&self.data, self.size, budget);
         let mut problems: Vec<Problem> = made.error.into_iter().map(Into::into).collect();
         if problems.is_empty() && check::crc16(&made.bytes) != self.crc {
             let text = "the CRC-16 of the content is not right";

@@ -20,7 +20,7 @@ use crate::{
     codec::{
         Decoded, Error, bzip2, deflate, lzma,
         packed::{self, Packed},
-        ppmd, xz, zstd,
+        pkzip, ppmd, xz, zstd,
     },
     format::{About, Blob, Candidate, Entry, Family, Format, Magic, Sink},
     formats::layout,
@@ -38,8 +38,8 @@ static ABOUT: About = About {
     revision: 1,
     metadata: "mode, owner, mtime, symbolic links (Unix extra fields)",
     integrity: "central directory against local headers, CRC-32 of each content",
-    limits: "implode and other old methods; encrypted entries need a \
-             password; strong encryption of PKWARE",
+    limits: "encrypted entries need a password; strong encryption of PKWARE; the methods that PKWARE keeps to itself \
+             (10, 18, 19) and those for media (94 to 97)",
     sources: &["PKWARE APPNOTE 6.3.10", "Info-ZIP extrafld.txt"],
 };
 
@@ -346,16 +346,19 @@ fn zip_lzma(input: &[u8], max: usize, budget: &Budget) -> Decoded {
 }
 
 /// The decoder of a method.
-fn method(id: u16) -> Option<(&'static str, packed::Decode)> {
+fn method(id: u16, flags: u16) -> Option<packed::Decode> {
     Some(match id {
-        0 => ("stored", packed::copy),
-        8 => ("deflate", deflate::inflate),
-        9 => ("deflate64", deflate::inflate64),
-        12 => ("bzip2", bzip2::decode),
-        14 => ("lzma", zip_lzma),
-        20 | 93 => ("zstd", zstd::decode),
-        95 => ("xz", xz::decode),
-        98 => ("ppmd", ppmd::decode_zip),
+        0 => packed::copy,
+        1 => pkzip::shrunk,
+        2..=5 => return pkzip::reducer(u8::try_from(id).ok()?),
+        6 => pkzip::imploded(flags & 2 != 0, flags & 4 != 0),
+        8 => deflate::inflate,
+        9 => deflate::inflate64,
+        12 => bzip2::decode,
+        14 => zip_lzma,
+        20 | 93 => zstd::decode,
+        95 => xz::decode,
+        98 => ppmd::decode_zip,
         _ => return None,
     })
 }
@@ -363,7 +366,7 @@ fn method(id: u16) -> Option<(&'static str, packed::Decode)> {
 /// The content of an encrypted item, with the password that fits. It is decrypted here and decoded when asked for.
 fn unsealed(item: &Item, data: &Bytes, budget: &Budget) -> Result<Blob, &'static str> {
     let method_id = item.aes.map_or(item.method, |aes| aes.method);
-    let (_, decode) = method(method_id).ok_or("its compression is not read")?;
+    let decode = method(method_id, item.flags).ok_or("its compression is not read")?;
     // An item described later has the time in place of the sum, which was not known yet.
     let [sum, ..] = item.crc32.to_be_bytes();
     let [_, _, time, _] = item.dos_time.to_be_bytes();
@@ -404,8 +407,8 @@ fn member(item: &Item, data: Bytes, whole: bool, budget: &Budget) -> Entry {
             }
         }
     } else {
-        match method(item.method) {
-            Some((_, decode)) if item.method != 0 => {
+        match method(item.method, item.flags) {
+            Some(decode) if item.method != 0 => {
                 Packed { data, decode, size: item.size, crc32: Some(item.crc32) }.blob()
             }
             Some(_) => packed::stored(data, Some(item.crc32)),
@@ -504,7 +507,7 @@ impl Format for Zip {
         }
         let (found, end) = locals(data, at, budget);
         let (item, _) = found.first()?;
-        method(item.method)?;
+        method(item.method, item.flags)?;
         let proof = if found.len() > 1 { Proof::LengthsConsistent } else { Proof::MagicOnly };
         let mut candidate = Candidate::new(at, end.checked_sub(at).filter(|n| *n > 0)?, proof);
         let text = "no end record leads back to this archive; its entries are read from their local headers";

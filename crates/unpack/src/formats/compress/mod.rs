@@ -14,7 +14,7 @@ mod bzip2;
 pub mod framed;
 mod gzip;
 mod lz4;
-pub(crate) mod lzfse;
+mod lzfse;
 mod lzip;
 mod lzma;
 mod lzop;

@@ -13,10 +13,9 @@ use proofmark_model::{Problem, ProblemKind};
 
 use crate::{
     budget::Budget,
-    codec::deflate,
+    codec::{deflate, lzfse},
     format::{Blob, Loaded},
     formats::{
-        compress::lzfse,
         filesystem::common::{malformed, zeros},
         layout::Deferred,
     },
@@ -160,19 +159,8 @@ fn decode(piece: &[u8], how: Method, size: usize) -> Result<Vec<u8>, Problem> {
         Method::Zlib if first & 15 == 15 => Ok(stored()),
         Method::Zlib => Ok(deflate::zlib(piece, size, own).whole()?.0),
         Method::Lzvn if first == 6 => Ok(stored()),
-        Method::Lzvn => {
-            let mut out = Vec::new();
-            lzfse::lzvn(piece, &mut out, size)
-                .ok_or_else(|| malformed("an LZVN stream is damaged"))?;
-            Ok(out)
-        }
+        Method::Lzvn => Ok(lzfse::decode_lzvn(piece, size, own).whole()?.0),
         Method::Lzfse if first == 0xff => Ok(stored()),
-        Method::Lzfse => {
-            let loaded = lzfse::stream(piece, size, own);
-            match loaded.problems.into_iter().next() {
-                Some(problem) => Err(problem),
-                None => Ok(loaded.bytes.into()),
-            }
-        }
+        Method::Lzfse => Ok(lzfse::decode(piece, size, own).whole()?.0),
     }
 }
