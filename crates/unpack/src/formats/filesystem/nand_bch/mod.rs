@@ -6,8 +6,8 @@
 //! code, OMAP and AM335x with and without the byte that its boot ROM wants, Atmel), spare bytes covered by the code
 //! (Broadcom), sectors side by side with their spare bytes (MediaTek, Amlogic), around the mark of bad blocks (Qualcomm)
 //! or packed bit by bit (i.MX); in both orders of bits, plain and inverted. *False positives*: none seen: at least three
-//! sectors of 52 bits or more, and half of all that were asked. *False negatives*: dumps that begin elsewhere than with
-//! a page, flashes with less than half of their pages in one code, controllers that scramble.
+//! sectors of 52 bits or more, and half of all that were asked. *False negatives*: dumps that are not of whole
+//! erase blocks, flashes with less than half of their pages in one code, controllers that scramble.
 //! *Sources*: Linux, `lib/bch.c`, `mtd/nand/ecc-sw-bch.c`, drivers below `mtd/nand/raw` (`omap2.c`, `brcmnand`,
 //! `qcom_nandc.c`, `gpmi-nand`, `mtk_nand.c`); public analyses of dumps (polynomial of Broadcom's newer chips, Amlogic).
 
@@ -40,7 +40,7 @@ static ABOUT: &About = about!(
     "NAND dump with BCH code",
     "sizes of page and spare area, code and its places, bits corrected, pages marked bad",
     "BCH code of each sector",
-    "only at the start of a content; scrambled pages; one code for each dump",
+    "whole erase blocks from the start of a content; scrambled pages; one code for each dump",
     "Linux, lib/bch.c and drivers/mtd/nand",
     "public analyses of dumps (polynomials, placements)"
 );

@@ -36,9 +36,13 @@ const GEOMETRIES: [(usize, &[usize]); 6] = [
     (512, &[16]),
 ];
 
+/// Pages of the smallest erase blocks; larger ones have a multiple of it.
+const BLOCK: usize = 16;
+/// Pages that a dump has at least: the search takes tens of milliseconds, which small contents are not worth.
+const LEAST: usize = 64;
 /// Pages of a sample.
 const SAMPLE: usize = 12;
-/// Pages of it from which hypotheses are made.
+/// Pages of it from which hypotheses are made: more than one, as a wrong bit in its first sector hides the code.
 const ASKED: usize = 6;
 
 /// A scheme that was found, with the field of its code.
@@ -106,7 +110,8 @@ pub fn find(data: &[u8], budget: &Budget) -> Option<Found> {
     for (page, spares) in GEOMETRIES {
         for spare in spares {
             let step = page + spare;
-            if !data.len().is_multiple_of(step) || data.len() / step < 4 {
+            // A dump is of whole erase blocks; other contents seldom fit, and are spared the search.
+            if data.len() < step * LEAST || !data.len().is_multiple_of(step * BLOCK) {
                 continue;
             }
             let sample = sample(data, page, step, budget)?;
