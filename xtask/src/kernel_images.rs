@@ -52,7 +52,8 @@ pub fn run(arguments: &[String]) -> Outcome {
             "## File systems against a real kernel\n\nDebian's kernel writes each image in a virtual machine and \
              lists it: names, contents, modes, owners, times, links, devices, attributes. `-crash`: the image as it \
              lies there in the middle of the work; what the kernel makes of it at the next mount is the truth. \
-             `btrfs-crash` is not compared: the reader says that it leaves the log out. (`cargo xtask quality kernel-images`)\n\n| image | entries | differences |\n|---|---|---|\n{}",
+             `btrfs-crash` is not compared: the reader says that it leaves the log out. NTFS is \
+             written and listed by ntfs-3g. (`cargo xtask quality kernel-images`)\n\n| image | entries | differences |\n|---|---|---|\n{}",
             rows.join("\n")
         ),
     )?;

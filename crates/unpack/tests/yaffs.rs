@@ -237,7 +237,9 @@ fn codes_of_tags_and_pages() {
     assert_eq!(opened.attributes["bits-corrected"], "4");
     // In front of a boot loader in the same code, with its spare bytes.
     let mut dump = image;
-    let other: Vec<u8> = tree::prose(5, 2048 * 4 * (dump.len() / 2112));
+    let pages = dump.len() / 2112;
+    // Whole erase blocks, mostly the boot loader's.
+    let other: Vec<u8> = tree::prose(5, 2048 * ((pages * 5).next_multiple_of(64) - pages));
     for page in other.chunks_exact(2048) {
         let mut stored = page.to_vec();
         stored.resize(2112, 0xff);

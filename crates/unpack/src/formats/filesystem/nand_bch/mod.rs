@@ -98,7 +98,8 @@ impl Format for NandBch {
     }
 
     fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
-        let ecc = (at == 0).then(|| recognise(data, budget)).flatten()?;
+        let fits = at == 0 && search::fits(data.len());
+        let ecc = fits.then(|| recognise(data, budget)).flatten()?;
         let candidate = Candidate::new(0, data.len(), Proof::ChecksumVerified);
         (!nand_dump::is_yaffs(data, &*ecc, budget)).then_some(candidate)
     }

@@ -102,6 +102,16 @@ static REGISTERS: LazyLock<Vec<Register<'static>>> =
 /// A page of the sample in all views.
 struct Page([Vec<u8>; 4]);
 
+/// Whether so many bytes may be a dump: of whole erase blocks. Other contents seldom fit, and are spared the search.
+pub fn fits(len: usize) -> bool {
+    GEOMETRIES.iter().any(|(page, spares)| {
+        spares
+            .iter()
+            .map(|spare| page + spare)
+            .any(|step| len >= step * LEAST && len.is_multiple_of(step * BLOCK))
+    })
+}
+
 /// The scheme of a dump that begins with a page, if there is one that most of its written pages follow. Several sizes of
 /// page may show right sectors where these stand side by side: the one with more of them is it, then one that explains
 /// where the marks of bad blocks are, then the most frequent one.
@@ -110,8 +120,7 @@ pub fn find(data: &[u8], budget: &Budget) -> Option<Found> {
     for (page, spares) in GEOMETRIES {
         for spare in spares {
             let step = page + spare;
-            // A dump is of whole erase blocks; other contents seldom fit, and are spared the search.
-            if data.len() < step * LEAST || !data.len().is_multiple_of(step * BLOCK) {
+            if !data.len().is_multiple_of(step) || data.len() / step < 4 {
                 continue;
             }
             let sample = sample(data, page, step, budget)?;
