@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use proofmark_unpack::{Input, Options, formats, unpack};
+use proofmark_unpack::{Input, Options, format::Format, formats, unpack};
 
 fn main() {
     let mib: usize = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(256);
@@ -22,37 +22,32 @@ fn main() {
     };
     let (zeros, ..) = time(vec![0; size]);
     println!("{mib} MiB of zeros: {zeros:.2} s");
-    let noise =
-        |n: usize| (0..n as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
-    let mut all = Vec::new();
+    let report = |name: &str, data: Vec<u8>| {
+        let (taken, artifacts, problems) = time(data);
+        let ratio = taken / zeros;
+        println!(
+            "{name:<20} {taken:>6.2} s  x{ratio:.2}  {artifacts} artifacts, {problems} problems"
+        );
+    };
+    let cycle = |bytes: &[u8]| bytes.iter().copied().cycle().take(size).collect();
+    report(
+        "noise",
+        (0..size as u64).map(|i| (i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect(),
+    );
     let only: Vec<_> = std::env::args().skip(2).collect();
-    for format in formats::all() {
-        if !only.is_empty() && !only.iter().any(|o| o == format.about().id) {
-            continue;
-        }
+    let asked: Vec<_> = formats::all()
+        .into_iter()
+        .filter(|f| only.is_empty() || only.iter().any(|o| o == f.about().id))
+        .collect();
+    let magics = |f: &dyn Format| f.magics().iter().filter(|m| m.anywhere).map(|m| m.bytes);
+    report(
+        "all in turn",
+        cycle(&asked.iter().flat_map(|f| magics(*f)).collect::<Vec<_>>().concat()),
+    );
+    for format in asked {
         // Some announce the same structure with hundreds of values in it.
-        for (n, magic) in format.magics().iter().filter(|m| m.anywhere).enumerate() {
-            all.extend_from_slice(magic.bytes);
-            if n >= 4 {
-                continue;
-            }
-            let one: Vec<u8> = magic.bytes.iter().copied().cycle().take(size).collect();
-            let (taken, artifacts, problems) = time(one);
-            println!(
-                "{:<20} {:>6.2} s  x{:.2}  {artifacts} artifacts, {problems} problems",
-                format.about().id,
-                taken,
-                taken / zeros
-            );
+        for magic in magics(format).take(5) {
+            report(format.about().id, cycle(magic));
         }
     }
-    let together: Vec<u8> = all.iter().copied().cycle().take(size).collect();
-    let (taken, artifacts, problems) = time(together);
-    println!(
-        "all in turn: {taken:.2} s  x{:.2}  {artifacts} artifacts, {problems} problems",
-        taken / zeros
-    );
-    let random: Vec<u8> = noise(size).collect();
-    let (taken, artifacts, _) = time(random);
-    println!("noise: {taken:.2} s  x{:.2}  {artifacts} artifacts", taken / zeros);
 }

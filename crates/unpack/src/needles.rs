@@ -4,7 +4,8 @@
 //! every second place is looked at: the three bytes there are hashed, and one bit says whether any needle has such three
 //! bytes. Each needle is entered with three of its bytes that are an even number of bytes from its start and with three
 //! that are an odd one, the least common ones: one of them falls on an even place of the haystack wherever the needle
-//! lies. What the bits let through is compared.
+//! lies. Where the bit is set, the eight bytes around are held against what needles with such a key have in common there; what
+//! is left is compared.
 //!
 //! The work is linear in the haystack; what it holds decides how many places are compared with the few needles that
 //! share three bytes.
@@ -18,10 +19,16 @@ use std::{
 /// Bits of the hash: the table of one bit for each takes 16 KiB, half of the nearest cache.
 const KEY_BITS: u32 = 17;
 const WORDS: usize = 1 << (KEY_BITS - 6);
+/// Keys that are told apart only by comparing, as a power of two: the tables of buckets stay in the second cache.
+const BUCKET_BITS: u32 = 3;
+const BUCKETS: usize = 1 << (KEY_BITS - BUCKET_BITS);
 /// Bytes that are hashed.
 const GRAM: usize = 3;
 /// Bytes of the haystack between two looks at what was found.
 const STRIDE: usize = 32;
+/// Bytes before the hashed ones, and from the first of these on, that are held against what needles have in common.
+const BEFORE: usize = 3;
+const FROM: usize = 5;
 /// A bit for each even place of a stride.
 const EVEN: u32 = 0x5555_5555;
 
@@ -29,17 +36,17 @@ const EVEN: u32 = 0x5555_5555;
 pub struct Needles {
     /// One bit for each key that a needle has.
     bits: Box<[u64; WORDS]>,
-    /// Bits before each word.
-    before: Box<[u32; WORDS]>,
-    /// Where the groups of each key begin, and where the last one's end.
-    starts: Vec<usize>,
+    /// Where the groups of each bucket begin, and where the last one's end.
+    starts: Box<[u16; BUCKETS + 1]>,
     groups: Vec<Group>,
+    /// What the needles of each group have in common.
+    common: Vec<Common>,
     /// Each with the number by which it is reported.
     needles: Vec<(usize, &'static [u8])>,
 }
 
-/// Needles that have a key at the same distance from their start. Many differ in their first byte only, and are told apart
-/// together.
+/// Needles of a bucket that have their key at the same distance from their start. Many differ in their first byte only, and
+/// are told apart together.
 struct Group {
     /// Bytes from a needle's start to the hashed ones, and one more: a short needle is also entered with the byte before
     /// it.
@@ -50,46 +57,73 @@ struct Group {
     needles: Vec<usize>,
 }
 
+/// Bits around the hashed bytes, as a little-endian number, that all needles of a group have.
+#[derive(Clone, Copy, Default)]
+struct Common {
+    value: u64,
+    mask: u64,
+}
+
+impl Common {
+    /// The bytes of one needle around those that are hashed.
+    fn around(needle: &[u8], ahead: usize) -> Self {
+        let mut own = Self::default();
+        for n in 0..BEFORE.saturating_add(FROM) {
+            let at = ahead.saturating_add(n).checked_sub(BEFORE.saturating_add(1));
+            if let Some(byte) = at.and_then(|at| needle.get(at)) {
+                own.value |= u64::from(*byte) << (n << 3);
+                own.mask |= 0xff << (n << 3);
+            }
+        }
+        own
+    }
+
+    fn and(self, other: Self) -> Self {
+        Self { mask: self.mask & other.mask & !(self.value ^ other.value), ..self }
+    }
+
+    fn are_in(self, window: u64) -> bool {
+        (self.value ^ window) & self.mask == 0
+    }
+}
+
 impl Needles {
     /// A search for the needles, each with the number by which it is reported.
     #[must_use]
     pub fn new(needles: Vec<(usize, &'static [u8])>) -> Self {
-        let mut by_key: BTreeMap<u32, BTreeMap<usize, Group>> = BTreeMap::new();
+        let mut bits = Box::new([0_u64; WORDS]);
+        let mut buckets: BTreeMap<usize, BTreeMap<usize, (Group, Common)>> = BTreeMap::new();
         for (index, (_, bytes)) in needles.iter().enumerate() {
             let [head, _, ..] = bytes else { continue };
             for ahead in places(bytes) {
                 grams(bytes, ahead, |gram| {
-                    let groups = by_key.entry(key(gram)).or_default();
-                    let group = groups.entry(ahead).or_insert_with(|| Group {
-                        ahead,
-                        heads: 0,
-                        needles: Vec::new(),
-                    });
+                    let key = key(gram);
+                    if let Some(word) = bits.get_mut((key >> 6) as usize) {
+                        *word |= 1 << (key & 63);
+                    }
+                    let own = Common::around(bytes, ahead);
+                    let new = || (Group { ahead, heads: 0, needles: Vec::new() }, own);
+                    let bucket = buckets.entry((key >> BUCKET_BITS) as usize).or_default();
+                    let (group, common) = bucket.entry(ahead).or_insert_with(new);
+                    *common = common.and(own);
                     group.heads |= 1 << (head & 63);
-                    // Two of its three bytes may have the same key.
+                    // Several of its keys may be in the bucket.
                     if group.needles.last() != Some(&index) {
                         group.needles.push(index);
                     }
                 });
             }
         }
-        let mut bits = Box::new([0_u64; WORDS]);
-        let (mut starts, mut all) = (Vec::new(), Vec::new());
-        for (key, groups) in by_key {
-            starts.push(all.len());
-            all.extend(groups.into_values());
-            if let Some(word) = bits.get_mut((key >> 6) as usize) {
-                *word |= 1 << (key & 63);
+        let (mut groups, mut common) = (Vec::new(), Vec::new());
+        let mut starts = Box::new([0; BUCKETS + 1]);
+        for (bucket, start) in starts.iter_mut().enumerate() {
+            *start = u16::try_from(groups.len()).unwrap_or(u16::MAX);
+            for (group, bits) in buckets.remove(&bucket).unwrap_or_default().into_values() {
+                groups.push(group);
+                common.push(bits);
             }
         }
-        starts.push(all.len());
-        let mut before = Box::new([0_u32; WORDS]);
-        let mut sum = 0_u32;
-        for (count, word) in before.iter_mut().zip(bits.iter()) {
-            *count = sum;
-            sum = sum.saturating_add(word.count_ones());
-        }
-        Self { bits, before, starts, groups: all, needles }
+        Self { bits, starts, groups, common, needles }
     }
 
     /// Calls `hit` with the number of each needle and the place where it begins, for every needle that is found by looking at
@@ -106,9 +140,10 @@ impl Needles {
         let mut at = range.start;
         while at < end {
             let next = at.saturating_add(STRIDE);
-            let mut seen = match haystack.get(at..next.saturating_add(GRAM)) {
-                Some(stride) if next <= end => self.seen(stride),
-                // Near the end each place is looked at.
+            let around = at.checked_sub(BEFORE).map(|from| from..next.saturating_add(FROM));
+            let mut seen = match around.and_then(|around| haystack.get(around)) {
+                Some(around) if next <= end => self.seen(around),
+                // Near the ends each place is looked at.
                 _ => EVEN,
             };
             while seen != 0 {
@@ -117,10 +152,7 @@ impl Needles {
                 if place >= end {
                     break;
                 }
-                let key = key(gram(haystack, place));
-                if self.look(key)
-                    && self.compare(haystack, key, place.saturating_add(1), &mut hit).is_break()
-                {
+                if self.compare(haystack, place, &mut hit).is_break() {
                     return Some(place.saturating_add(2));
                 }
             }
@@ -129,14 +161,15 @@ impl Needles {
         None
     }
 
-    /// The even places of a stride at which three bytes of a needle may begin, a bit for each.
+    /// The even places of a stride at which three bytes of a needle may begin, a bit for each; `around` has the bytes before
+    /// and after it too.
     #[inline]
-    fn seen(&self, stride: &[u8]) -> u32 {
+    fn seen(&self, around: &[u8]) -> u32 {
         let mut seen = 0;
         for at in (0..STRIDE).step_by(8) {
             // Nine bytes hold what is at the places 0, 2, 4 and 6.
             let Some(&[a, b, c, d, e, f, g, h, i]) =
-                stride.get(at..).and_then(<[u8]>::first_chunk::<9>)
+                around.get(at.saturating_add(BEFORE)..).and_then(<[u8]>::first_chunk::<9>)
             else {
                 return EVEN;
             };
@@ -148,6 +181,19 @@ impl Needles {
                 seen |= self.bit(hash(gram)) << (at | n << 1);
             }
         }
+        let mut left = seen;
+        while left != 0 {
+            let at = left.trailing_zeros();
+            left &= left.wrapping_sub(1);
+            let Some(window) = around.get(at as usize..).and_then(<[u8]>::first_chunk) else {
+                continue;
+            };
+            let window = u64::from_le_bytes(*window);
+            let groups = self.groups(hash((window >> (BEFORE << 3)) as u32));
+            let common = self.common.get(groups).unwrap_or_default();
+            let may = common.iter().any(|common| common.are_in(window));
+            seen &= !(u32::from(!may) << at);
+        }
         seen
     }
 
@@ -157,38 +203,36 @@ impl Needles {
         self.bits.get((key >> 6) as usize).map_or(0, |w| (w >> (key & 63)) as u32 & 1)
     }
 
-    fn look(&self, key: u32) -> bool {
-        self.bit(key) != 0
+    /// The groups of the bucket of a key.
+    #[inline]
+    fn groups(&self, key: u32) -> Range<usize> {
+        let bucket = (key >> BUCKET_BITS) as usize;
+        match self.starts.get(bucket..=bucket.saturating_add(1)) {
+            Some([start, end]) => usize::from(*start)..usize::from(*end),
+            _ => 0..0,
+        }
     }
 
-    /// Compares the needles of a key that is there with the haystack; `place` is that of the hashed bytes and one more.
+    /// Compares the needles with the key of a place in the haystack.
     #[inline(never)]
     fn compare(
         &self,
         haystack: &[u8],
-        key: u32,
         place: usize,
         hit: &mut impl FnMut(usize, usize) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
-        let word = (key >> 6) as usize;
-        let below = self.bits.get(word).map_or(0, |w| w & !(u64::MAX << (key & 63)));
-        let rank =
-            self.before.get(word).map_or(0, |n| n.saturating_add(below.count_ones()) as usize);
-        let bound = |n: usize| self.starts.get(n).copied().unwrap_or(0);
-        let groups = self.groups.get(bound(rank)..bound(rank.saturating_add(1)));
+        let groups = self.groups.get(self.groups(key(gram(haystack, place))));
         let mut flow = ControlFlow::Continue(());
         for group in groups.unwrap_or_default() {
-            let Some(found) = place.checked_sub(group.ahead).and_then(|at| haystack.get(at..))
-            else {
+            let start = place.saturating_add(1).checked_sub(group.ahead);
+            let Some((start, found)) = start.and_then(|at| Some((at, haystack.get(at..)?))) else {
                 continue;
             };
             if found.first().is_none_or(|head| group.heads >> (head & 63) & 1 == 0) {
                 continue;
             }
             for (number, needle) in group.needles.iter().filter_map(|i| self.needles.get(*i)) {
-                if found.starts_with(needle)
-                    && hit(*number, place.saturating_sub(group.ahead)).is_break()
-                {
+                if found.starts_with(needle) && hit(*number, start).is_break() {
                     flow = ControlFlow::Break(());
                 }
             }

@@ -28,6 +28,9 @@ pub static DEAFBEAD: Reader = Reader {
     read: deafbead,
 };
 
+/// Bytes of the longest path that Linux opens.
+const PATH_MAX: usize = 4096;
+
 /// FPKG and CPKG.
 pub static FPKG: Reader = Reader {
     about: about!(
@@ -52,7 +55,9 @@ fn deafbead(data: &Bytes, budget: &Budget) -> Option<Layout> {
     while let Some(kind @ (0x86 | 0x87)) = read::u8(data, at) {
         let len = usize::from(read::le16(data, at.checked_add(1)?)?);
         let name = at.checked_add(3)?;
-        let Some(path) = read::slice(data, name, len).filter(|p| !p.is_empty() && !p.contains(&0))
+        // No name is longer than this; a longer one is no header.
+        let Some(path) = read::slice(data, name, len)
+            .filter(|p| (1..=PATH_MAX).contains(&p.len()) && !p.contains(&0))
         else {
             break;
         };
