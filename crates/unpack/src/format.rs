@@ -90,7 +90,8 @@ impl Magic {
     }
 
     /// `bytes` at the very start of the format, only at the start of a content. Without bytes the format is
-    /// asked at the start of every content, and must refuse after a look at a few of them.
+    /// asked at the start of every content that no other is proven to take, and must refuse after a look at a few
+    /// of its bytes.
     #[must_use]
     pub const fn start(bytes: &'static [u8]) -> Self {
         Self { bytes, offset: 0, anywhere: false }

@@ -92,7 +92,7 @@ impl Scanner {
     #[must_use]
     pub fn new(mut formats: Vec<&'static dyn Format>) -> Self {
         formats.sort_by_key(|f| f.about().id);
-        let patterns: Vec<_> = formats
+        let mut patterns: Vec<_> = formats
             .iter()
             .enumerate()
             .flat_map(|(format, f)| {
@@ -101,6 +101,8 @@ impl Scanner {
                 })
             })
             .collect();
+        // Those that are asked of everything come last.
+        patterns.sort_by_key(|p| p.bytes.is_empty());
         let several = formats.iter().map(|f| f.magics().len() > 1).collect();
         let everywhere = needles(&patterns, |p| p.anywhere);
         let longest = patterns.iter().map(|p| p.bytes.len()).max().unwrap_or(0);
@@ -119,6 +121,9 @@ impl Scanner {
     pub fn scan(&self, data: &Bytes, holes: &Holes, budget: &Budget) -> Scan {
         let mut pass = Pass::new(self, data, budget);
         for pattern in &self.patterns {
+            if pattern.bytes.is_empty() && !pass.may_be(pattern.format) {
+                continue;
+            }
             let end = pattern.offset.saturating_add(pattern.bytes.len());
             if data.get(pattern.offset..end) == Some(pattern.bytes) {
                 pass.probe(pattern.format, 0);
@@ -251,6 +256,17 @@ impl<'a> Pass<'a> {
             full: false,
             problems: Vec::new(),
         }
+    }
+
+    /// Whether a format without a magic may take the content: none is proven to take all of it, or one of
+    /// which it is a special use.
+    fn may_be(&self, format: usize) -> bool {
+        let refines = self.scanner.formats.get(format).map_or(&[][..], |f| f.refines());
+        self.claims
+            .iter()
+            .filter(|claim| claim.candidate.proof > Proof::LengthsConsistent)
+            .filter(|claim| claim.candidate.start == 0 && claim.candidate.length == self.data.len())
+            .all(|claim| refines.contains(&claim.format.about().id))
     }
 
     /// Whether the format has used up its probes.

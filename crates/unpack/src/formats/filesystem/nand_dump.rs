@@ -6,14 +6,14 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use proofmark_model::{Problem, ProblemKind};
+use proofmark_model::{Problem, ProblemKind, Proof};
 use rayon::prelude::*;
 
 pub use super::nand_bch::scheme::Outcome;
 use super::{nand_bch, nand_ecc, yaffs::Yaffs};
 use crate::{
     budget::{Budget, Exhausted},
-    format::{Blob, Entry, Format, Sink},
+    format::{About, Blob, Candidate, Entry, Format, Magic, Sink},
     spool::Buffer,
 };
 
@@ -39,6 +39,59 @@ pub trait Ecc: Sync + Send {
     /// Bytes of a page with its spare bytes.
     fn step(&self) -> usize {
         self.page().saturating_add(self.spare()).max(1)
+    }
+}
+
+/// A format of dumps that begin with a page and are told by looking at their pages.
+pub struct Dump {
+    /// What the format's file says about it.
+    pub about: &'static About,
+    /// What a content is a dump of, or a refusal.
+    pub find: fn(&[u8], &Budget) -> Option<Found>,
+}
+
+/// How the pages of a dump are to be read.
+pub struct Found {
+    /// The code.
+    pub ecc: Box<dyn Ecc>,
+    /// What proves it.
+    pub proof: Proof,
+    /// What is known to be missing.
+    pub problems: Vec<Problem>,
+}
+
+impl Format for Dump {
+    fn about(&self) -> &'static About {
+        self.about
+    }
+
+    fn magics(&self) -> &'static [Magic] {
+        const { &[Magic::start(b"")] }
+    }
+
+    fn refines(&self) -> &'static [&'static str] {
+        &["nand"]
+    }
+
+    fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
+        let Found { ecc, proof, problems } =
+            (at == 0).then(|| (self.find)(data, budget)).flatten()?;
+        let candidate = Candidate { problems, ..Candidate::new(0, data.len(), proof) };
+        (!is_yaffs(data, &*ecc, budget)).then_some(candidate)
+    }
+
+    fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
+        if let Some(found) = (self.find)(region, budget) {
+            emit(region, &*found.ecc, budget, sink);
+        }
+    }
+}
+
+impl Found {
+    /// Pages whose code is right.
+    #[must_use]
+    pub fn verified(ecc: Box<dyn Ecc>) -> Self {
+        Self { ecc, proof: Proof::ChecksumVerified, problems: Vec::new() }
     }
 }
 
@@ -73,8 +126,7 @@ fn yaffs(data: &Bytes, ecc: &dyn Ecc, budget: &Budget) -> Vec<Range<usize>> {
 }
 
 /// Whether the dump is mostly YAFFS.
-#[must_use]
-pub fn is_yaffs(data: &Bytes, ecc: &dyn Ecc, budget: &Budget) -> bool {
+fn is_yaffs(data: &Bytes, ecc: &dyn Ecc, budget: &Budget) -> bool {
     let pages: usize = yaffs(data, ecc, budget).iter().map(ExactSizeIterator::len).sum();
     pages.saturating_mul(ecc.step()).saturating_mul(2) > data.len()
 }
@@ -212,7 +264,7 @@ impl Stats {
 }
 
 /// The pages of a dump as entries.
-pub fn emit(region: &Bytes, ecc: &dyn Ecc, budget: &Budget, sink: &mut Sink<'_>) {
+fn emit(region: &Bytes, ecc: &dyn Ecc, budget: &Budget, sink: &mut Sink<'_>) {
     sink.attribute("block-size", ecc.page());
     sink.attribute("spare-size", ecc.spare());
     sink.attribute("ecc", ecc.describe());

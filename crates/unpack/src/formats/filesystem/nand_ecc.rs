@@ -6,28 +6,22 @@
 //! layouts of the spare bytes, dumps that begin elsewhere than with a page. *Sources*: Linux, `mtd/nand/ecc-sw-hamming.c`
 //! (method), `nand_base.c` (places of the code).
 
-use bytes::Bytes;
-use proofmark_model::Proof;
-
-use super::nand_dump::{self, Ecc, Outcome};
-use crate::{
-    budget::Budget,
-    format::{About, Candidate, Format, Magic, Sink},
-    formats::layout::about,
-};
+use super::nand_dump::{Dump, Ecc, Found, Outcome};
+use crate::{budget::Budget, formats::layout::about};
 
 /// The format.
-pub struct NandEcc;
-
-static ABOUT: &About = about!(
-    Partition,
-    "nand-hamming",
-    "NAND dump with Hamming code",
-    "sizes of page and spare area, bits corrected, pages marked bad",
-    "Hamming code of each 256 bytes",
-    "only at the start of a content",
-    "Linux, drivers/mtd/nand/ecc-sw-hamming.c"
-);
+pub static FORMAT: Dump = Dump {
+    about: about!(
+        Partition,
+        "nand-hamming",
+        "NAND dump with Hamming code",
+        "sizes of page and spare area, bits corrected, pages marked bad",
+        "Hamming code of each 256 bytes",
+        "only at the start of a content",
+        "Linux, drivers/mtd/nand/ecc-sw-hamming.c"
+    ),
+    find: |data, budget| recognise(data, budget).map(Found::verified),
+};
 
 /// Page, spare bytes, and where in them the codes stand, three bytes for each 256 of the page.
 struct Layout {
@@ -219,32 +213,6 @@ pub fn recognise(data: &[u8], budget: &Budget) -> Option<Box<dyn Ecc>> {
     Some(Box::new(Layout::find(data)?))
 }
 
-impl Format for NandEcc {
-    fn about(&self) -> &'static About {
-        ABOUT
-    }
-
-    fn magics(&self) -> &'static [Magic] {
-        const { &[Magic::start(b"")] }
-    }
-
-    fn refines(&self) -> &'static [&'static str] {
-        &["nand"]
-    }
-
-    fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
-        let ecc = (at == 0).then(|| recognise(data, budget)).flatten()?;
-        let candidate = Candidate::new(0, data.len(), Proof::ChecksumVerified);
-        (!nand_dump::is_yaffs(data, &*ecc, budget)).then_some(candidate)
-    }
-
-    fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
-        if let Some(ecc) = recognise(region, budget) {
-            nand_dump::emit(region, &*ecc, budget, sink);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proofmark_model::ProblemKind;
@@ -291,23 +259,23 @@ mod tests {
         for layout in &LAYOUTS {
             let content = noise(layout.page * 12, 21);
             let mut image = dump(layout, &content);
-            assert_eq!(open_whole(&NandEcc, &image).content("data"), content);
+            assert_eq!(open_whole(&FORMAT, &image).content("data"), content);
             // In a page behind those that the probe looks at.
             let at = layout.step() * 10 + 300;
             image[at] ^= 0x10;
-            let opened = open_whole(&NandEcc, &image);
+            let opened = open_whole(&FORMAT, &image);
             assert_eq!(opened.content("data"), content);
             assert_eq!(opened.attribute("bits-corrected"), "1");
             image[at + 1] ^= 0x01;
-            let opened = open_at(&NandEcc, &image, 0).unwrap();
+            let opened = open_at(&FORMAT, &image, 0).unwrap();
             assert_eq!(opened.entries[0].problems[0].kind, ProblemKind::Checksum);
             assert_eq!(opened.entries[0].problems[0].offset, Some(10 * layout.page as u64));
             if layout.page == 512 {
-                torture(&NandEcc, &image);
+                torture(&FORMAT, &image);
             }
         }
-        assert!(open_at(&NandEcc, &noise(528 * 8, 4), 0).is_none());
-        assert!(open_at(&NandEcc, &[0xFF; 528 * 8], 0).is_none());
-        assert!(open_at(&NandEcc, &[0; 528 * 8], 0).is_none());
+        assert!(open_at(&FORMAT, &noise(528 * 8, 4), 0).is_none());
+        assert!(open_at(&FORMAT, &[0xFF; 528 * 8], 0).is_none());
+        assert!(open_at(&FORMAT, &[0; 528 * 8], 0).is_none());
     }
 }

@@ -7,32 +7,27 @@
 //! looks so would be one. *False negatives*: dumps with few written pages; controllers that mix data and spare bytes.
 //! *Limits*: wrong bits are not put right. *Sources*: layout of `nanddump --oob`; Linux, `mtd/nand/raw/nand_bbt.c` (marks).
 
-use bytes::Bytes;
 use proofmark_model::{Problem, ProblemKind, Proof};
 
 use super::{
-    nand, nand_bch,
-    nand_dump::{self, Ecc, Outcome},
-    nand_ecc,
+    nand,
+    nand_dump::{self, Dump, Ecc, Found, Outcome},
 };
-use crate::{
-    budget::Budget,
-    format::{About, Candidate, Format, Magic, Sink},
-    formats::layout::about,
-};
+use crate::{budget::Budget, formats::layout::about};
 
 /// The format.
-pub struct NandSpare;
-
-static ABOUT: &About = about!(
-    Partition,
-    "nand-spare",
-    "NAND dump with unknown code",
-    "sizes of page and spare area, pages marked bad",
-    "none: the code is not known",
-    "wrong bits stay; only at the start of a content",
-    "http://www.linux-mtd.infradead.org/doc/nand.html"
-);
+pub static FORMAT: Dump = Dump {
+    about: about!(
+        Partition,
+        "nand-spare",
+        "NAND dump with unknown code",
+        "sizes of page and spare area, pages marked bad",
+        "none: the code is not known",
+        "wrong bits stay; only at the start of a content",
+        "http://www.linux-mtd.infradead.org/doc/nand.html"
+    ),
+    find: recognise,
+};
 
 /// Pages and spare bytes of chips. Those that divide others come later.
 const GEOMETRIES: [(usize, usize); 17] = [
@@ -125,42 +120,19 @@ impl Unknown {
     }
 }
 
-impl Format for NandSpare {
-    fn about(&self) -> &'static About {
-        ABOUT
+fn recognise(data: &[u8], budget: &Budget) -> Option<Found> {
+    let ecc = Unknown::find(data, budget)?;
+    // A code that is known says more.
+    if nand_dump::recognise(data, budget).is_some() {
+        return None;
     }
-
-    fn magics(&self) -> &'static [Magic] {
-        const { &[Magic::start(b"")] }
-    }
-
-    fn refines(&self) -> &'static [&'static str] {
-        &["nand"]
-    }
-
-    fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
-        let found = (at == 0).then(|| Unknown::find(data, budget)).flatten()?;
-        // A code that is known says more.
-        if nand_ecc::recognise(data, budget).is_some()
-            || nand_bch::recognise(data, budget).is_some()
-        {
-            return None;
-        }
-        let ubi = nand::geometry(data, budget) == Some((found.page, found.spare));
-        let proof = if ubi { Proof::ChecksumVerified } else { Proof::LengthsConsistent };
-        let mut candidate = Candidate::new(0, data.len(), proof);
-        candidate.problems.push(Problem::new(
-            ProblemKind::Unsupported,
-            "the code in the spare bytes is not known: wrong bits are not put right",
-        ));
-        (!nand_dump::is_yaffs(data, &found, budget)).then_some(candidate)
-    }
-
-    fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
-        if let Some(found) = Unknown::find(region, budget) {
-            nand_dump::emit(region, &found, budget, sink);
-        }
-    }
+    let ubi = nand::geometry(data, budget) == Some((ecc.page, ecc.spare));
+    let proof = if ubi { Proof::ChecksumVerified } else { Proof::LengthsConsistent };
+    let problem = Problem::new(
+        ProblemKind::Unsupported,
+        "the code in the spare bytes is not known: wrong bits are not put right",
+    );
+    Some(Found { ecc: Box::new(ecc), proof, problems: vec![problem] })
 }
 
 #[cfg(test)]
@@ -189,20 +161,20 @@ mod tests {
             let mut content = noise(page * 320, 3);
             content[page * 40..page * 60].fill(0xFF);
             let mut image = dump(&content, page, spare, code);
-            let opened = open(&NandSpare, &image);
+            let opened = open(&FORMAT, &image);
             assert_eq!(opened.attribute("block-size"), page.to_string());
             assert_eq!(opened.attribute("spare-size"), spare.to_string());
             assert!(opened.content("data") == content);
             assert_eq!(opened.problems[0].kind, ProblemKind::Unsupported);
             let mark = if page == 512 { 517 } else { page };
             image[(page + spare) * 100 + mark] = 0;
-            let opened = open(&NandSpare, &image);
+            let opened = open(&FORMAT, &image);
             assert_eq!(opened.attribute("pages-marked-bad"), "1");
             // Each look at a dump is a search for its code, so only a few are damaged.
             for n in [1, 77, 5000, 65_537] {
-                open_at(&NandSpare, &image[..image.len() - n], 0);
+                open_at(&FORMAT, &image[..image.len() - n], 0);
                 image[n] ^= 0x81;
-                assert!(open_at(&NandSpare, &image, 0).is_some());
+                assert!(open_at(&FORMAT, &image, 0).is_some());
             }
         }
     }
@@ -210,13 +182,13 @@ mod tests {
     #[test]
     fn what_has_no_such_columns_is_refused() {
         for other in [noise(2112 * 256, 4), vec![0xFF; 2112 * 256], vec![0; 2112 * 256]] {
-            assert!(open_at(&NandSpare, &other, 0).is_none());
+            assert!(open_at(&FORMAT, &other, 0).is_none());
         }
         // Records of that size, with padding at their ends and no code.
         let records = dump(&noise(2048 * 256, 5), 2048, 64, 0);
-        assert!(open_at(&NandSpare, &records, 0).is_none());
+        assert!(open_at(&FORMAT, &records, 0).is_none());
         let text = "a line of a log, some hundred bytes from the next one of the same length\n"
             .repeat(9000);
-        assert!(open_at(&NandSpare, &text.as_bytes()[..2112 * 256], 0).is_none());
+        assert!(open_at(&FORMAT, &text.as_bytes()[..2112 * 256], 0).is_none());
     }
 }

@@ -16,34 +16,29 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use bytes::Bytes;
-use proofmark_model::Proof;
-
 use self::{
     scheme::{Outcome, Scheme},
     search::FIELDS,
 };
-use super::nand_dump::{self, Ecc};
-use crate::{
-    budget::Budget,
-    codec::bch::Code,
-    format::{About, Candidate, Format, Magic, Sink},
-    formats::layout::about,
-};
+use super::nand_dump::{Dump, Ecc, Found};
+use crate::{budget::Budget, codec::bch::Code, formats::layout::about};
 
 /// The format.
-pub struct NandBch;
-
-static ABOUT: &About = about!(
-    Partition,
-    "nand-bch",
-    "NAND dump with BCH code",
-    "sizes of page and spare area, code and its places, bits corrected, pages marked bad",
-    "BCH code of each sector",
-    "whole erase blocks from the start of a content; scrambled pages; one code for each dump",
-    "Linux, lib/bch.c and drivers/mtd/nand",
-    "public analyses of dumps (polynomials, placements)"
-);
+pub static FORMAT: Dump = Dump {
+    about: about!(
+        Partition,
+        "nand-bch",
+        "NAND dump with BCH code",
+        "sizes of page and spare area, code and its places, bits corrected, pages marked bad",
+        "BCH code of each sector",
+        "whole erase blocks from the start of a content; scrambled pages; one code for each dump",
+        "Linux, lib/bch.c and drivers/mtd/nand",
+        "public analyses of dumps (polynomials, placements)"
+    ),
+    find: |data, budget| {
+        search::fits(data.len()).then(|| recognise(data, budget).map(Found::verified)).flatten()
+    },
+};
 
 /// A scheme and its code.
 struct Known {
@@ -82,31 +77,4 @@ pub fn recognise(data: &[u8], budget: &Budget) -> Option<Box<dyn Ecc>> {
     let code = Code::new(field, found.scheme.t)?;
     let text = format!("{}; {}", found.scheme.describe(field), found.scheme.name);
     Some(Box::new(Known { scheme: found.scheme, code, text }))
-}
-
-impl Format for NandBch {
-    fn about(&self) -> &'static About {
-        ABOUT
-    }
-
-    fn magics(&self) -> &'static [Magic] {
-        const { &[Magic::start(b"")] }
-    }
-
-    fn refines(&self) -> &'static [&'static str] {
-        &["nand"]
-    }
-
-    fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
-        let fits = at == 0 && search::fits(data.len());
-        let ecc = fits.then(|| recognise(data, budget)).flatten()?;
-        let candidate = Candidate::new(0, data.len(), Proof::ChecksumVerified);
-        (!nand_dump::is_yaffs(data, &*ecc, budget)).then_some(candidate)
-    }
-
-    fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
-        if let Some(ecc) = recognise(region, budget) {
-            nand_dump::emit(region, &*ecc, budget, sink);
-        }
-    }
 }

@@ -198,7 +198,7 @@ fn layouts_of_drivers_are_found_and_corrected() {
     for driver in drivers() {
         let plain = content(driver.page);
         let mut image = driver.dump(&plain);
-        let opened = open_whole(&NandBch, &image);
+        let opened = open_whole(&FORMAT, &image);
         let ecc = opened.attribute("ecc").to_owned();
         assert!(opened.content("data") == plain, "{}: {ecc}", driver.name);
         assert!(ecc.starts_with(&format!("BCH, {} bits of", driver.t)), "{}: {ecc}", driver.name);
@@ -211,12 +211,12 @@ fn layouts_of_drivers_are_found_and_corrected() {
         }
         let parity = driver.words[1].1 / 8;
         image[step * 20 + parity + 1] ^= 0x18;
-        let opened = open_whole(&NandBch, &image);
+        let opened = open_whole(&FORMAT, &image);
         assert!(opened.content("data") == plain, "{}", driver.name);
         assert_eq!(opened.attribute("bits-corrected"), (driver.t + 2).to_string());
         // One more, and the page is named; the rest is not touched.
         image[step * 3 + 300] ^= 1;
-        let opened = open_at(&NandBch, &image, 0).unwrap();
+        let opened = open_at(&FORMAT, &image, 0).unwrap();
         let problem = &opened.entries[0].problems[0];
         assert_eq!(
             (problem.kind, problem.offset),
@@ -225,7 +225,7 @@ fn layouts_of_drivers_are_found_and_corrected() {
         let read = opened.entries[0].blob.load(&Budget::ample()).bytes;
         assert!(read[driver.page * 4..] == plain[driver.page * 4..]);
         if driver.name == "broadcom" {
-            torture(&NandBch, &image);
+            torture(&FORMAT, &image);
         }
     }
 }
@@ -274,11 +274,11 @@ fn packed_pages_are_found() {
             driver.encode(&mut stored);
             image.extend(stored);
         }
-        let opened = open_whole(&NandBch, &image);
+        let opened = open_whole(&FORMAT, &image);
         assert!(opened.attribute("ecc").contains("packed"), "{}", opened.attribute("ecc"));
         assert_eq!(opened.content("data"), plain, "{t}");
         image[2112 * 2 + 700] ^= 0x41;
-        let opened = open_at(&NandBch, &image, 0).unwrap();
+        let opened = open_at(&FORMAT, &image, 0).unwrap();
         assert_eq!(opened.attribute("bits-corrected"), "2");
         assert!(opened.content("data") == plain);
     }
@@ -320,6 +320,6 @@ fn what_is_no_dump_is_refused() {
         vec![0; 2112 * 128],
         [0, 1, 2].repeat(2112 * 64),
     ] {
-        assert!(open_at(&NandBch, &other, 0).is_none());
+        assert!(open_at(&FORMAT, &other, 0).is_none());
     }
 }
