@@ -252,6 +252,67 @@ fn deflate_zlib_bzip2_zstd_lz4() {
     );
 }
 
+/// What only some levels and lengths reach: each kind of table and literals, streams of a few bytes, matches over
+/// the ends of the copies of fixed size, a window longer than the content, and every cut.
+#[test]
+fn zstd_and_lz4_of_all_levels_and_short_contents() {
+    let periods = (1..40).flat_map(|n| noise(n as u64, n).repeat(200 / n + 2)).collect::<Vec<u8>>();
+    let sparse: Vec<u8> = noise(8, 200_000)
+        .chunks_exact(9)
+        .flat_map(|c| [&c[..3], b"common word"].concat())
+        .collect();
+    let several = [&periods[..], &prose(7, 150_000), &sparse, &periods].concat();
+    for level in [
+        "--fast=9",
+        "-2",
+        "-3",
+        "-4",
+        "-5",
+        "-7",
+        "-8",
+        "-12",
+        "-16",
+        "-19",
+        "--ultra -22 --long=27",
+    ] {
+        let packed = compress(&several, &format!("zstd -c {level}"));
+        check(level, &packed, &several, codec::zstd::decode);
+    }
+    for level in ["--fast=9", "-2", "-4", "-12"] {
+        let packed = compress(&several, &format!("lz4 -c {level}"));
+        check(level, &packed, &several, codec::lz4::decode_frames);
+    }
+    let tools: [(&str, Decode); 4] = [
+        ("zstd -c -3", codec::zstd::decode),
+        ("zstd -c -19 --no-check", codec::zstd::decode),
+        ("lz4 -c -1", codec::lz4::decode_frames),
+        ("lz4 -c -9 --no-frame-crc", codec::lz4::decode_frames),
+    ];
+    for (tool, decode) in tools {
+        for len in (0..40).chain([63, 64, 65, 255, 256, 257, 1023, 4099]) {
+            let content = [prose(2, len / 2), vec![b'x'; len - len / 2]].concat();
+            let packed = compress(&content, tool);
+            check(tool, &packed, &content, decode);
+        }
+        let content = [prose(9, 3_000), periods[..2000].to_vec(), noise(9, 100)].concat();
+        let packed = compress(&content, tool);
+        for cut in 0..packed.len() {
+            let decoded = decode(&packed[..cut], 1 << 20, &Budget::ample());
+            assert!(decoded.error.is_some(), "{tool}: whole though cut at {cut}");
+            assert!(content.starts_with(&decoded.bytes), "{tool}: cut at {cut}");
+            assert!(decoded.consumed <= cut, "{tool}: cut at {cut}");
+        }
+        for at in 0..packed.len() {
+            for bit in 0..8 {
+                let mut flipped = packed.clone();
+                flipped[at] ^= 1 << bit;
+                let decoded = decode(&flipped, 1 << 16, &Budget::ample());
+                assert!(decoded.bytes.len() <= 1 << 16 && decoded.consumed <= flipped.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn inflate_after_a_dictionary() {
     let dictionary = prose(5, 100_000);

@@ -186,6 +186,12 @@ impl<'b> Output<'b> {
         Ok(())
     }
 
+    /// Makes room for `len` bytes in all if they are allowed: for a length that was declared and may be a lie.
+    pub fn expect(&mut self, len: usize) -> Result<(), Error> {
+        let more = len.saturating_sub(self.paid) as u64;
+        if len > self.max || more > self.budget.output_left() { Ok(()) } else { self.reserve(len) }
+    }
+
     /// Makes more room, in steps that grow with the output; fails where not one more byte is allowed.
     pub fn grow(&mut self) -> Result<(), Error> {
         let step = self.paid.clamp(Self::STEP.0, Self::STEP.1);
@@ -210,25 +216,53 @@ impl<'b> Output<'b> {
 #[inline(always)]
 #[allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 pub(crate) fn copy_match(out: &mut [u8], at: usize, dist: usize, len: usize) {
-    let (mut from, mut to, end) = (at - dist, at, at + len);
+    let from = at - dist;
+    // One check of the bounds for all steps.
+    let window = &mut out[from..at + len + 16];
     if dist >= 16 {
+        let mut step = 0;
         loop {
-            let mut chunk = [0; 16];
-            chunk.copy_from_slice(&out[from..from + 16]);
-            out[to..to + 16].copy_from_slice(&chunk);
-            from += 16;
-            to += 16;
-            if to >= end {
+            window.copy_within(step..step + 16, dist + step);
+            step += 16;
+            if step >= len {
                 break;
             }
         }
     } else if dist == 1 {
-        let byte = out[from];
-        out[to..end].fill(byte);
-    } else {
-        let window = &mut out[from..end];
-        for i in dist..window.len() {
+        let byte = window[0];
+        window[1..=len].fill(byte);
+    } else if len <= 32 {
+        for i in dist..dist + len {
             window[i] = window[i - dist];
+        }
+    } else {
+        // Whole repetitions, as many as fit into one step.
+        let mut pattern = [0; 16];
+        for (to, from) in pattern.iter_mut().zip(window[..dist].iter().cycle()) {
+            *to = *from;
+        }
+        for step in (dist..dist + len).step_by(16 - 16 % dist) {
+            window[step..step + 16].copy_from_slice(&pattern);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matches_of_all_distances_and_lengths_are_copied() {
+        let start: Vec<u8> = (0..100u8).map(|n| n.wrapping_mul(97)).collect();
+        for dist in 1..=start.len() {
+            for len in 0..=150 {
+                let mut out = start.clone();
+                out.resize(start.len() + len + Output::SLACK, 0xAA);
+                copy_match(&mut out, start.len(), dist, len);
+                let mut want = start.clone();
+                (0..len).for_each(|_| want.push(want[want.len() - dist]));
+                assert_eq!(out[..want.len()], want, "{dist} {len}");
+            }
         }
     }
 }

@@ -7,6 +7,11 @@
 // block they belong to.
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+mod entropy;
+
+use std::sync::LazyLock;
+
+use self::entropy::{Back, Counts, Fse, Huffman, top};
 use super::{Decoded, Error, Output, check::xxh64, copy_match};
 use crate::{budget::Budget, read};
 
@@ -52,11 +57,28 @@ pub fn decode(input: &[u8], max: usize, budget: &Budget) -> Decoded {
 
 /// What a frame carries from block to block.
 struct State {
-    huffman: Option<Huffman>,
-    tables: [Option<Fse>; 3],
+    huffman: Huffman,
+    has_huffman: bool,
+    /// Of literal lengths, offsets and match lengths.
+    tables: [Fse; 3],
+    kinds: [Table; 3],
     reps: [usize; 3],
+    /// Literals of the block, and [`SLACK`] bytes of anything.
     literals: Vec<u8>,
 }
+
+/// Which table a block uses.
+#[derive(Clone, Copy)]
+enum Table {
+    /// None was named yet.
+    None,
+    Default,
+    /// The frame's own.
+    Own,
+}
+
+/// Bytes behind the literals that may be read and written, so that copies may have a fixed size.
+const SLACK: usize = 32;
 
 fn frame(
     input: &[u8],
@@ -94,8 +116,17 @@ fn frame(
     at += if size.is_none() { 0 } else { 1 << (flags >> 6) };
     *ip = at;
     let first = *op;
-    let mut state =
-        State { huffman: None, tables: [None, None, None], reps: [1, 4, 8], literals: Vec::new() };
+    if let Some(len) = size.filter(|n| *n <= BLOCK as u64) {
+        out.expect(first + len as usize)?;
+    }
+    let mut state = State {
+        huffman: Huffman::EMPTY,
+        has_huffman: false,
+        tables: [Fse::EMPTY; 3],
+        kinds: [Table::None; 3],
+        reps: [1, 4, 8],
+        literals: Vec::new(),
+    };
     loop {
         let head = read::array::<3>(input, *ip).ok_or(cut)?;
         let head = u32::from_le_bytes([head[0], head[1], head[2], 0]);
@@ -171,257 +202,9 @@ fn append(
 
 const DAMAGED: Error = Error::Malformed { what: "a zstd block is damaged", at: 0 };
 
-/// Bits read from the end of a slice towards its start; before the start come zeros.
-struct Back<'a> {
-    data: &'a [u8],
-    /// Bits left; negative when more were taken than there are.
-    left: isize,
-}
-
-impl<'a> Back<'a> {
-    /// The highest set bit of the last byte marks the end.
-    fn new(data: &'a [u8]) -> Result<Self, Error> {
-        let last = *data.last().filter(|b| **b != 0).ok_or(DAMAGED)?;
-        Ok(Self { data, left: (data.len() * 8) as isize - last.leading_zeros() as isize - 1 })
-    }
-
-    /// The next `n` bits, at most 56, without taking them.
-    #[inline(always)]
-    fn peek(&self, n: u32) -> u64 {
-        let mask = (1u64 << n) - 1;
-        let from = self.left - n as isize;
-        if from < 0 {
-            // Fewer bits than asked for are left: zeros take the place of the others.
-            let head = self.load(0);
-            let have = self.left.max(0) as u32;
-            return (head & ((1u64 << have.min(63)) - 1)).checked_shl(n - have).unwrap_or(0) & mask;
-        }
-        (self.load(from as usize >> 3) >> (from & 7)) & mask
-    }
-
-    #[inline(always)]
-    fn load(&self, at: usize) -> u64 {
-        match self.data.get(at..at + 8) {
-            Some(word) => u64::from_le_bytes([
-                word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7],
-            ]),
-            None => {
-                let rest = self.data.get(at..).unwrap_or_default();
-                rest.iter().rev().fold(0, |w, b| (w << 8) | u64::from(*b))
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn take(&mut self, n: u32) -> usize {
-        let value = self.peek(n);
-        self.left -= n as isize;
-        value as usize
-    }
-}
-
-/// An FSE decoding table: symbol, bits to read, and what they are added to.
-#[derive(Clone)]
-struct Fse {
-    log: u32,
-    cells: Vec<(u8, u8, u16)>,
-}
-
-impl Fse {
-    /// The table of a distribution; -1 is "less than one".
-    fn new(log: u32, counts: &[i16]) -> Result<Self, Error> {
-        let size = 1usize << log;
-        let mut cells = vec![(0u8, 0u8, 0u16); size];
-        let mut next = [0u32; 256];
-        let mut high = size;
-        for (symbol, count) in counts.iter().enumerate() {
-            if *count < 0 {
-                high = high.checked_sub(1).ok_or(DAMAGED)?;
-                cells[high].0 = symbol as u8;
-                next[symbol] = 1;
-            } else {
-                next[symbol] = *count as u32;
-            }
-        }
-        let (mask, step) = (size - 1, (size >> 1) + (size >> 3) + 3);
-        let mut at = 0;
-        for (symbol, count) in counts.iter().enumerate() {
-            for _ in 0..(*count).max(0) {
-                cells[at].0 = symbol as u8;
-                at = (at + step) & mask;
-                // Every step is odd or the table full, so this ends.
-                let mut tries = 0;
-                while at >= high && high > 0 {
-                    at = (at + step) & mask;
-                    tries += 1;
-                    if tries > size {
-                        return Err(DAMAGED);
-                    }
-                }
-            }
-        }
-        for cell in &mut cells {
-            let n = next[usize::from(cell.0)];
-            next[usize::from(cell.0)] += 1;
-            let bits = log.checked_sub(n.checked_ilog2().ok_or(DAMAGED)?).ok_or(DAMAGED)?;
-            cell.1 = bits as u8;
-            cell.2 = ((n << bits) as usize).checked_sub(size).ok_or(DAMAGED)? as u16;
-        }
-        Ok(Self { log, cells })
-    }
-
-    /// One symbol, whatever the state.
-    fn single(symbol: u8) -> Self {
-        Self { log: 0, cells: vec![(symbol, 0, 0)] }
-    }
-
-    /// Reads a distribution from the start of `data`; also how many bytes it took.
-    fn read(data: &[u8], log_max: u32, symbols: usize) -> Result<(Self, usize), Error> {
-        let mut at = 0usize;
-        let peek = |at: usize, n: u32| {
-            let word = (0..4).fold(0u64, |w, i| {
-                w | u64::from(data.get(at / 8 + i).copied().unwrap_or(0)) << (8 * i)
-            });
-            (word >> (at % 8)) as i32 & ((1 << n) - 1)
-        };
-        let log = peek(at, 4) as u32 + 5;
-        at += 4;
-        if log > log_max {
-            return Err(DAMAGED);
-        }
-        let (mut remaining, mut threshold, mut bits) = ((1i32 << log) + 1, 1i32 << log, log + 1);
-        let mut counts: Vec<i16> = Vec::new();
-        while remaining > 1 && counts.len() < symbols {
-            let most = 2 * threshold - 1 - remaining;
-            let low = peek(at, bits) & (threshold - 1);
-            let value = if low < most {
-                at += bits as usize - 1;
-                low
-            } else {
-                let all = peek(at, bits) & (2 * threshold - 1);
-                at += bits as usize;
-                if all >= threshold { all - most } else { all }
-            };
-            let count = value - 1;
-            remaining -= count.abs();
-            counts.push(count as i16);
-            // After a zero, pairs of bits say how many more follow; three of them mean that another pair does.
-            let mut more = count == 0;
-            while more {
-                let skip = peek(at, 2);
-                at += 2;
-                counts.extend(std::iter::repeat_n(0, skip as usize));
-                more = skip == 3 && counts.len() <= symbols;
-            }
-            while remaining > 0 && remaining < threshold {
-                bits -= 1;
-                threshold >>= 1;
-            }
-        }
-        if remaining != 1 || counts.len() > symbols || at.div_ceil(8) > data.len() {
-            return Err(DAMAGED);
-        }
-        Ok((Self::new(log, &counts)?, at.div_ceil(8)))
-    }
-
-    #[inline(always)]
-    fn cell(&self, state: usize) -> (u8, u8, u16) {
-        // States come from `cell` of the same table, so this never fails.
-        self.cells.get(state).copied().unwrap_or((0, 0, 0))
-    }
-}
-
-/// A Huffman decoding table: symbol and length for each prefix of `bits` bits.
-struct Huffman {
-    bits: u32,
-    cells: Vec<(u8, u8)>,
-}
-
-impl Huffman {
-    /// Reads the description at the start of `data`; also how many bytes it took.
-    fn read(data: &[u8]) -> Result<(Self, usize), Error> {
-        let head = usize::from(*data.first().ok_or(DAMAGED)?);
-        let mut weights: Vec<u8> = Vec::new();
-        let used;
-        if head < 128 {
-            let body = read::slice(data, 1, head).ok_or(DAMAGED)?;
-            used = 1 + head;
-            let (table, n) = Fse::read(body, 6, 13)?;
-            let mut bits = Back::new(body.get(n..).ok_or(DAMAGED)?)?;
-            // Two states take turns until the bits are used up.
-            let mut states = [bits.take(table.log), bits.take(table.log)];
-            let mut turn = 0;
-            while weights.len() < 255 {
-                let (symbol, n, base) = table.cell(states[turn]);
-                weights.push(symbol);
-                if bits.left < isize::from(n) {
-                    weights.push(table.cell(states[1 - turn]).0);
-                    break;
-                }
-                states[turn] = usize::from(base) + bits.take(u32::from(n));
-                turn = 1 - turn;
-            }
-        } else {
-            let count = head - 127;
-            let body = read::slice(data, 1, count.div_ceil(2)).ok_or(DAMAGED)?;
-            used = 1 + body.len();
-            weights.extend(body.iter().flat_map(|b| [b >> 4, b & 15]).take(count));
-        }
-        let sum = weights.iter().try_fold(0u32, |s, w| match w {
-            0 => Some(s),
-            1..=11 => Some(s + (1 << (w - 1))),
-            _ => None,
-        });
-        let sum = sum.filter(|s| *s > 0).ok_or(DAMAGED)?;
-        let bits = sum.ilog2() + 1;
-        // The last weight is what is missing to the next power of two.
-        let rest = (1u32 << bits) - sum;
-        if bits > 11 || !rest.is_power_of_two() || weights.len() > 255 {
-            return Err(DAMAGED);
-        }
-        weights.push(rest.ilog2() as u8 + 1);
-        let mut cells = Vec::with_capacity(1 << bits);
-        for weight in 1..=bits as u8 {
-            for (symbol, _) in weights.iter().enumerate().filter(|(_, w)| **w == weight) {
-                let cell = (symbol as u8, bits as u8 + 1 - weight);
-                cells.extend(std::iter::repeat_n(cell, 1 << (weight - 1)));
-            }
-        }
-        if cells.len() != 1 << bits {
-            return Err(DAMAGED);
-        }
-        Ok((Self { bits, cells }, used))
-    }
-
-    /// Decodes one stream, all of which must be used up.
-    fn stream(&self, data: &[u8], out: &mut [u8]) -> Result<(), Error> {
-        let mut bits = Back::new(data)?;
-        let (shift, mask) = (64 - self.bits, self.cells.len() - 1);
-        let mut done = 0;
-        // Five symbols of at most eleven bits from each load.
-        while bits.left >= 64 && done + 5 <= out.len() {
-            let mut word = bits.peek(56) << 8;
-            let mut used = 0;
-            for target in &mut out[done..done + 5] {
-                let (symbol, n) = self.cells[(word >> shift) as usize & mask];
-                *target = symbol;
-                word <<= n;
-                used += isize::from(n);
-            }
-            bits.left -= used;
-            done += 5;
-        }
-        for target in &mut out[done..] {
-            let (symbol, n) = self.cells[bits.peek(self.bits) as usize & mask];
-            *target = symbol;
-            bits.left -= isize::from(n);
-        }
-        if bits.left == 0 { Ok(()) } else { Err(DAMAGED) }
-    }
-}
-
-/// Reads the literals of a block into `state`; returns how many bytes of the block they took.
-fn literals(data: &[u8], state: &mut State) -> Result<usize, Error> {
+/// Reads the literals of a block into `state`; returns how many bytes of the block they took, and how many literals
+/// there are.
+fn literals(data: &[u8], state: &mut State) -> Result<(usize, usize), Error> {
     let word =
         (0..5).fold(0u64, |w, i| w | u64::from(data.get(i).copied().unwrap_or(0)) << (8 * i));
     let format = (word >> 2) & 3;
@@ -437,12 +220,15 @@ fn literals(data: &[u8], state: &mut State) -> Result<usize, Error> {
             return Err(DAMAGED);
         }
         state.literals.clear();
-        if kind == 0 {
+        let used = if kind == 0 {
             state.literals.extend_from_slice(read::slice(data, head, size).ok_or(DAMAGED)?);
-            return Ok(head + size);
-        }
-        state.literals.resize(size, *data.get(head).ok_or(DAMAGED)?);
-        return Ok(head + 1);
+            head + size
+        } else {
+            state.literals.resize(size, *data.get(head).ok_or(DAMAGED)?);
+            head + 1
+        };
+        state.literals.resize(size + SLACK, 0);
+        return Ok((used, size));
     }
     let (head, width) = match format {
         0 | 1 => (3, 10),
@@ -456,27 +242,41 @@ fn literals(data: &[u8], state: &mut State) -> Result<usize, Error> {
         return Err(DAMAGED);
     }
     if kind == 2 {
-        let (table, used) = Huffman::read(body)?;
-        state.huffman = Some(table);
+        state.has_huffman = false;
+        let used = state.huffman.read(body)?;
+        state.has_huffman = true;
         body = &body[used..];
     }
-    let table = state.huffman.as_ref().ok_or(DAMAGED)?;
-    state.literals.clear();
-    state.literals.resize(size, 0);
+    if !state.has_huffman {
+        return Err(DAMAGED);
+    }
+    state.literals.resize(size + SLACK, 0);
+    let (table, target) = (&state.huffman, &mut state.literals[..size]);
     if format == 0 {
-        table.stream(body, &mut state.literals)?;
+        table.streams([body], [target])?;
     } else {
         let jump = |n| read::le16(body, n).map(usize::from).ok_or(DAMAGED);
         let sizes = [jump(0)?, jump(2)?, jump(4)?];
         let mut from = 6;
-        let quarter = size.div_ceil(4);
-        for (n, target) in (0..4).zip(state.literals.chunks_mut(quarter.max(1))) {
+        let mut part = |n: usize| {
             let len = sizes.get(n).copied().unwrap_or(body.len().saturating_sub(from));
-            table.stream(read::slice(body, from, len).ok_or(DAMAGED)?, target)?;
+            let part = read::slice(body, from, len).ok_or(DAMAGED);
             from += len;
+            part
+        };
+        let mut quarters = target.chunks_mut(size.div_ceil(4).max(1));
+        match [quarters.next(), quarters.next(), quarters.next(), quarters.next()] {
+            [Some(a), Some(b), Some(c), Some(d)] => {
+                table.streams([part(0)?, part(1)?, part(2)?, part(3)?], [a, b, c, d])?;
+            }
+            fewer => {
+                for (n, target) in fewer.into_iter().flatten().enumerate() {
+                    table.streams([part(n)?], [target])?;
+                }
+            }
         }
     }
-    Ok(head + packed)
+    Ok((head + packed, size))
 }
 
 /// Base and extra bits of literal length codes from 16, and of match length codes from 32.
@@ -552,6 +352,30 @@ const DEFAULTS: [(u32, &[i16]); 3] = [
 /// Largest table and number of symbols of the three.
 const BOUNDS: [(u32, usize); 3] = [(9, 36), (8, 32), (9, 53)];
 
+/// What a code stands for in each of the three tables: a value and the number of bits added to it.
+const MEANINGS: [fn(u8) -> (u32, u8); 3] = [
+    |code| match usize::from(code).checked_sub(16).and_then(|c| LITERAL_LENGTHS.get(c)) {
+        Some(meaning) => *meaning,
+        None => (code.into(), 0),
+    },
+    |code| (1 << (code & 31), code & 31),
+    |code| match usize::from(code).checked_sub(32).and_then(|c| MATCH_LENGTHS.get(c)) {
+        Some(meaning) => *meaning,
+        None => (u32::from(code) + 3, 0),
+    },
+];
+
+/// The tables of [`DEFAULTS`].
+static DEFAULT_TABLES: LazyLock<[Fse; 3]> = LazyLock::new(|| {
+    std::array::from_fn(|n| {
+        let mut table = Fse::EMPTY;
+        let (log, counts) = DEFAULTS[n];
+        // These are right, as a test shows; a table that is not made decodes to nothing that is taken for right.
+        let _ = table.fill(&Counts::new(log, counts), MEANINGS[n]);
+        table
+    })
+});
+
 /// Decodes a compressed block to `op`; matches reach back to `first`.
 fn block(
     data: &[u8],
@@ -560,7 +384,7 @@ fn block(
     op: &mut usize,
     first: usize,
 ) -> Result<(), Error> {
-    let mut at = literals(data, state)?;
+    let (mut at, size) = literals(data, state)?;
     let byte = |at: usize| read::u8(data, at).map(usize::from).ok_or(DAMAGED);
     let begin = *op;
     let mut lit = 0;
@@ -584,100 +408,141 @@ fn block(
         if modes & 3 != 0 {
             return Err(DAMAGED);
         }
-        for (n, table) in state.tables.iter_mut().enumerate() {
+        for n in 0..3 {
+            let (table, kind) = (&mut state.tables[n], &mut state.kinds[n]);
             match (modes >> (6 - 2 * n)) & 3 {
-                0 => *table = Some(Fse::new(DEFAULTS[n].0, DEFAULTS[n].1)?),
+                0 => *kind = Table::Default,
                 1 => {
                     let symbol = byte(at)?;
                     if symbol >= BOUNDS[n].1 {
                         return Err(DAMAGED);
                     }
-                    *table = Some(Fse::single(symbol as u8));
+                    table.single(MEANINGS[n](symbol as u8));
+                    *kind = Table::Own;
                     at += 1;
                 }
                 2 => {
-                    let (read, used) =
-                        Fse::read(data.get(at..).unwrap_or_default(), BOUNDS[n].0, BOUNDS[n].1)?;
-                    *table = Some(read);
+                    let rest = data.get(at..).unwrap_or_default();
+                    let (counts, used) = Counts::read(rest, BOUNDS[n].0, BOUNDS[n].1)?;
+                    table.fill(&counts, MEANINGS[n])?;
+                    *kind = Table::Own;
                     at += used;
                 }
-                _ if table.is_none() => return Err(DAMAGED),
+                _ if matches!(kind, Table::None) => return Err(DAMAGED),
                 _ => {}
             }
         }
-        let [Some(lengths), Some(offsets), Some(matches)] = &state.tables else {
-            return Err(DAMAGED);
-        };
-        let mut bits = Back::new(data.get(at..).unwrap_or_default())?;
-        let mut ll_state = bits.take(lengths.log);
-        let mut of_state = bits.take(offsets.log);
-        let mut ml_state = bits.take(matches.log);
-        let [mut rep0, mut rep1, mut rep2] = state.reps;
-        for n in 0..count {
-            let ll = lengths.cell(ll_state);
-            let of = offsets.cell(of_state);
-            let ml = matches.cell(ml_state);
-            let value = (1usize << of.0) + bits.take(u32::from(of.0));
-            let match_len =
-                match usize::from(ml.0).checked_sub(32).and_then(|c| MATCH_LENGTHS.get(c)) {
-                    Some((base, extra)) => *base as usize + bits.take(u32::from(*extra)),
-                    None => usize::from(ml.0) + 3,
-                };
-            let lit_len =
-                match usize::from(ll.0).checked_sub(16).and_then(|c| LITERAL_LENGTHS.get(c)) {
-                    Some((base, extra)) => *base as usize + bits.take(u32::from(*extra)),
-                    None => usize::from(ll.0),
-                };
-            // Values up to three name one of the last offsets, one further on where no literals come before.
-            let dist = match value + usize::from(lit_len == 0 && value <= 3) {
-                1 => rep0,
-                2 => {
-                    (rep0, rep1) = (rep1, rep0);
-                    rep0
-                }
-                v => {
-                    let dist = match v {
-                        3 => rep2,
-                        4 if value == 3 => rep0 - 1,
-                        v => v - 3,
-                    };
-                    (rep0, rep1, rep2) = (dist, rep0, rep1);
-                    dist
-                }
-            };
-            if n + 1 < count {
-                ll_state = usize::from(ll.2) + bits.take(u32::from(ll.1));
-                ml_state = usize::from(ml.2) + bits.take(u32::from(ml.1));
-                of_state = usize::from(of.2) + bits.take(u32::from(of.1));
-            }
-            let source = state.literals.get(lit..lit + lit_len).ok_or(DAMAGED)?;
-            let end = *op + lit_len + match_len;
-            if bits.left < 0 || dist == 0 || dist > *op + lit_len - first || end - begin > BLOCK {
-                return Err(DAMAGED);
-            }
-            while out.room() < end {
-                out.grow()?;
-            }
-            if let (true, Some(chunk)) = (lit_len <= 16, state.literals.get(lit..lit + 16)) {
-                // One copy of fixed size; what is too much lands in the slack or is overwritten.
-                out.buf[*op..*op + 16].copy_from_slice(chunk);
-            } else {
-                out.buf[*op..*op + lit_len].copy_from_slice(source);
-            }
-            lit += lit_len;
-            copy_match(&mut out.buf, *op + lit_len, dist, match_len);
-            *op = end;
-        }
-        if bits.left != 0 {
-            return Err(DAMAGED);
-        }
-        state.reps = [rep0, rep1, rep2];
+        let rest = data.get(at..).unwrap_or_default();
+        lit = sequences(rest, count, size, state, out, op, first)?;
     } else if at != data.len() {
         return Err(DAMAGED);
     }
-    let rest = &state.literals[lit..];
+    let rest = &state.literals[lit..size];
     if *op + rest.len() - begin > BLOCK {
         return Err(DAMAGED);
     }
     append(out, op, rest.len(), |target| target.copy_from_slice(rest))
+}
+
+/// Executes the sequences of a block: literals, then a match. How many of the `size` literals they used.
+fn sequences(
+    data: &[u8],
+    count: usize,
+    size: usize,
+    state: &mut State,
+    out: &mut Output<'_>,
+    op: &mut usize,
+    first: usize,
+) -> Result<usize, Error> {
+    let [lengths, offsets, matches]: [&Fse; 3] = std::array::from_fn(|n| match state.kinds[n] {
+        Table::Own => &state.tables[n],
+        Table::Default | Table::None => &DEFAULT_TABLES[n],
+    });
+    let literals = &state.literals[..];
+    let mut bits = Back::new(data)?;
+    let mut ll_state = bits.take(lengths.log);
+    let mut of_state = bits.take(offsets.log);
+    let mut ml_state = bits.take(matches.log);
+    let [mut rep0, mut rep1, mut rep2] = state.reps;
+    let mut lit = 0;
+    let most = *op + BLOCK;
+    let mut room = out.room();
+    let mut buf: &mut [u8] = &mut out.buf;
+    for n in 0..count {
+        let ll = lengths.cell(ll_state);
+        let of = offsets.cell(of_state);
+        let ml = matches.cell(ml_state);
+        let last = n + 1 == count;
+        let extra = u32::from(of.extra) + u32::from(ml.extra) + u32::from(ll.extra);
+        let next = u32::from(ll.bits) + u32::from(ml.bits) + u32::from(of.bits);
+        let mut window = bits.window();
+        let mut take = |n: u8| {
+            let value = top(window, n.into());
+            window <<= n;
+            value
+        };
+        let value = of.value as usize + take(of.extra);
+        let (match_len, lit_len);
+        if extra + next <= Back::SURE {
+            match_len = ml.value as usize + take(ml.extra);
+            lit_len = ll.value as usize + take(ll.extra);
+            bits.left -= extra as isize;
+            if !last {
+                ll_state = usize::from(ll.next) + take(ll.bits);
+                ml_state = usize::from(ml.next) + take(ml.bits);
+                of_state = usize::from(of.next) + take(of.bits);
+                bits.left -= next as isize;
+            }
+        } else {
+            bits.left -= isize::from(of.extra);
+            match_len = ml.value as usize + bits.take(ml.extra.into());
+            lit_len = ll.value as usize + bits.take(ll.extra.into());
+            if !last {
+                ll_state = usize::from(ll.next) + bits.take(ll.bits.into());
+                ml_state = usize::from(ml.next) + bits.take(ml.bits.into());
+                of_state = usize::from(of.next) + bits.take(of.bits.into());
+            }
+        }
+        // Values up to three name one of the last offsets, one further on where no literals come before.
+        let dist = if value > 3 {
+            (rep0, rep1, rep2) = (value - 3, rep0, rep1);
+            rep0
+        } else {
+            match value + usize::from(lit_len == 0) {
+                1 => {}
+                2 => (rep0, rep1) = (rep1, rep0),
+                3 => (rep0, rep1, rep2) = (rep2, rep0, rep1),
+                _ => (rep0, rep1, rep2) = (rep0.wrapping_sub(1), rep0, rep1),
+            }
+            rep0
+        };
+        let at = *op + lit_len;
+        let end = at + match_len;
+        let wrong =
+            bits.left < 0 || dist == 0 || dist > at - first || end > most || lit + lit_len > size;
+        if wrong {
+            return Err(DAMAGED);
+        }
+        if room < end {
+            while out.room() < end {
+                out.grow()?;
+            }
+            room = out.room();
+            buf = &mut out.buf;
+        }
+        // Copies of fixed size; what is too much lands in the slack or is overwritten.
+        if lit_len <= 16 {
+            buf[*op..*op + 16].copy_from_slice(&literals[lit..lit + 16]);
+        } else {
+            buf[*op..at].copy_from_slice(&literals[lit..lit + lit_len]);
+        }
+        lit += lit_len;
+        copy_match(buf, at, dist, match_len);
+        *op = end;
+    }
+    if bits.left != 0 {
+        return Err(DAMAGED);
+    }
+    state.reps = [rep0, rep1, rep2];
+    Ok(lit)
 }
