@@ -8,7 +8,7 @@
 //! is in `manifest.json`.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, hash_map::Entry},
     fs::File,
     io::{self, Write},
     os::fd::{AsFd, OwnedFd},
@@ -18,11 +18,12 @@ use std::{
 
 use bytes::Bytes;
 use proofmark_model::{Artifact, Digest, EntryKind, Locator, Metadata, Problem, Step, locator};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use serde::Serialize;
 
 use crate::{
     engine::{Outcome, unpack_with},
+    format::is_leaf,
     input::Input,
     locate::locate_with,
     options::{ContentInfo, Observer, Options, Progress},
@@ -167,12 +168,19 @@ fn fill(
     let top = Arc::new(rustix::fs::openat(CWD, folder, flags, Mode::empty())?);
     rustix::fs::mkdirat(&top, STORE, Mode::RWXU)?;
     let store = rustix::fs::openat(&top, STORE, flags, Mode::empty())?;
-    let keeper =
-        Keeper { store: &store, only, observer, kept: Mutex::default(), failed: Mutex::default() };
+    let keeper = Keeper {
+        scanner,
+        store: &store,
+        only,
+        observer,
+        kept: Mutex::default(),
+        failed: Mutex::default(),
+    };
     let outcome = unpack_with(scanner, input.clone(), options, &keeper);
     if let Some(error) = keeper.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         return Err(error);
     }
+    let kept = keeper.kept.into_inner().unwrap_or_else(PoisonError::into_inner);
     let plan = Plan::new(scanner, &outcome.artifacts, MANIFEST);
     let mut writer = Writer {
         scanner,
@@ -181,13 +189,78 @@ fn fill(
         top: &top,
         store: &store,
         plan: &plan,
+        kept: &kept,
         folders: BTreeMap::new(),
         placed: HashMap::new(),
         files: 0,
         bytes: 0,
     };
-    let mut manifest = Manifest { image: input.name.clone(), artifacts: Vec::new() };
-    let mut links = Vec::new();
+    let (places, making) = decide(&outcome, &plan, only);
+    // The manifest says what is being made, and is taken back with it where that fails.
+    let manifest = || -> io::Result<(Manifest, Vec<u8>)> {
+        let artifacts = places.iter().filter_map(|place| place.record(&outcome, &plan)).collect();
+        let manifest = Manifest { image: input.name.clone(), artifacts };
+        let mut text = serde_json::to_vec_pretty(&manifest)?;
+        text.push(b'\n');
+        Ok((manifest, text))
+    };
+    let (made, written) = if options.jobs == 1 {
+        (writer.all(&outcome, making), manifest())
+    } else {
+        std::thread::scope(|scope| {
+            let making = scope.spawn(|| writer.all(&outcome, making));
+            let written = manifest();
+            let lost =
+                |_| Err(io::Error::other("internal error in making files; please report it"));
+            (making.join().unwrap_or_else(lost), written)
+        })
+    };
+    made?;
+    let (manifest, text) = written?;
+    let (files, bytes) = (writer.files, writer.bytes);
+    create(&top, MANIFEST, Mode::from(0o644))?.write_all(&text)?;
+    std::fs::remove_dir_all(folder.join(STORE))?;
+    Ok(Extracted { outcome, manifest, files, bytes })
+}
+
+/// An artifact of the manifest.
+struct Placed {
+    artifact: usize,
+    node: Option<NodeId>,
+    note: Option<&'static str>,
+}
+
+impl Placed {
+    fn record(&self, outcome: &Outcome, plan: &Plan) -> Option<Record> {
+        let a = outcome.artifacts.get(self.artifact)?;
+        Some(Record {
+            locator: a.locator.to_string(),
+            path: self.node.map(|n| plan.path(n).join("/")),
+            note: self.note,
+            entry: a.entry.clone(),
+            format: a.format.clone(),
+            size: a.size,
+            sha256: a.sha256,
+            metadata: a.metadata.clone(),
+            problems: a.problems.clone(),
+        })
+    }
+}
+
+/// One thing to make.
+enum Make {
+    Folder(NodeId),
+    /// The content of an artifact.
+    File(usize, Digest, NodeId),
+    /// Another name of a file.
+    HardLink(NodeId, NodeId),
+    Symlink(NodeId, String),
+}
+
+/// What is to be made of the artifacts asked for, in the order of making: links come last, so that none is
+/// there while anything else is written.
+fn decide(outcome: &Outcome, plan: &Plan, only: &[Glob]) -> (Vec<Placed>, Vec<Make>) {
+    let (mut places, mut making, mut links) = (Vec::new(), Vec::new(), Vec::new());
     // The first name of each path of each container, for hard links.
     let mut first: HashMap<(Option<u32>, Vec<u8>), NodeId> = HashMap::new();
     for (i, a) in outcome.artifacts.iter().enumerate() {
@@ -196,16 +269,16 @@ fn fill(
         }
         let node = plan.of_artifact.get(i).copied().flatten();
         let parent = a.parent.map(|p| p.0);
-        let (made, note) = match (&a.entry, node) {
+        let (node, note) = match (&a.entry, node) {
             (_, None) => (None, (a.entry == EntryKind::Gap).then_some("padding, not written")),
             (EntryKind::Directory, Some(n)) => {
-                writer.folder(n)?;
+                making.push(Make::Folder(n));
                 (Some(n), None)
             }
             (EntryKind::Symlink { target }, Some(n)) => match plan.link(i, target) {
                 Some(safe) => {
                     let note = (safe != *target).then_some("the link's target was made relative");
-                    links.push((n, safe));
+                    links.push(Make::Symlink(n, safe));
                     (Some(n), note)
                 }
                 None => (None, Some("a link that could lead out of its container, not made")),
@@ -213,7 +286,7 @@ fn fill(
             (EntryKind::Hardlink { target }, Some(n)) => {
                 match first.get(&(parent, locator::unescape(target))) {
                     Some(f) => {
-                        writer.hard_link(*f, n)?;
+                        making.push(Make::HardLink(*f, n));
                         (Some(n), None)
                     }
                     None => (None, Some("the first name of this file is not there, not made")),
@@ -222,11 +295,11 @@ fn fill(
             (EntryKind::File | EntryKind::Gap | EntryKind::Region | EntryKind::Image, Some(n)) => {
                 match outcome.digests.get(i).copied().flatten() {
                     _ if plan.nodes.get(n).is_some_and(|n| n.folder) => {
-                        writer.folder(n)?;
+                        making.push(Make::Folder(n));
                         (Some(n), None)
                     }
                     Some(digest) => {
-                        writer.file(a, digest, n)?;
+                        making.push(Make::File(i, digest, n));
                         if let Some(Step::Entry { path, ordinal: 1 }) = a.locator.steps.last() {
                             first.insert((parent, path.clone()), n);
                         }
@@ -237,28 +310,27 @@ fn fill(
             }
             _ => (None, Some("a special file, not made")),
         };
-        manifest.artifacts.push(Record {
-            locator: a.locator.to_string(),
-            path: made.map(|n| plan.path(n).join("/")),
-            note,
-            entry: a.entry.clone(),
-            format: a.format.clone(),
-            size: a.size,
-            sha256: a.sha256,
-            metadata: a.metadata.clone(),
-            problems: a.problems.clone(),
-        });
+        places.push(Placed { artifact: i, node, note });
     }
-    // From here on there are links, and nothing else is written.
-    for (node, target) in links {
-        writer.symlink(node, &target)?;
+    making.append(&mut links);
+    (places, making)
+}
+
+/// Permissions and time that a file gets, as far as they are made: never setuid, and always such that the user can
+/// read it and throw it away.
+type Finish = (u32, Option<i64>);
+
+fn finish(metadata: &Metadata) -> Finish {
+    let mode = (metadata.mode.unwrap_or(0o644) & 0o777) | 0o600;
+    (mode, metadata.mtime.filter(|t| *t >= 0))
+}
+
+fn times(time: Option<i64>) -> Timestamps {
+    let (tv_sec, tv_nsec) = time.map_or((0, UTIME_NOW), |t| (t, 0));
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec, tv_nsec },
     }
-    let (files, bytes) = (writer.files, writer.bytes);
-    let mut text = serde_json::to_vec_pretty(&manifest)?;
-    text.push(b'\n');
-    create(&top, MANIFEST, Mode::from(0o644))?.write_all(&text)?;
-    std::fs::remove_dir_all(folder.join(STORE))?;
-    Ok(Extracted { outcome, manifest, files, bytes })
 }
 
 fn wanted(only: &[Glob], a: &Artifact) -> bool {
@@ -277,10 +349,12 @@ fn chosen(only: &[Glob], locator: &Locator) -> bool {
 
 /// Keeps contents by digest while the image is unpacked.
 struct Keeper<'a> {
+    scanner: &'a Scanner,
     store: &'a OwnedFd,
     only: &'a [Glob],
     observer: &'a dyn Observer,
-    kept: Mutex<HashSet<Digest>>,
+    /// Contents kept, with permissions and time of the first entry that had them.
+    kept: Mutex<HashMap<Digest, Finish>>,
     failed: Mutex<Option<io::Error>>,
 }
 
@@ -288,22 +362,36 @@ impl Observer for Keeper<'_> {
     fn content(&self, info: &ContentInfo<'_>, bytes: &Bytes) {
         self.observer.content(info, bytes);
         // An image with something inside is a folder; a plain one is read again.
-        if *info.entry == EntryKind::Image
-            || !(self.only.is_empty() || chosen(self.only, info.locator))
-        {
+        let folder = match info.entry {
+            EntryKind::Image => true,
+            // A container is a folder too, and not written as a file.
+            EntryKind::Region => !self.scanner.format(info.format).is_some_and(is_leaf),
+            _ => false,
+        };
+        if folder || !(self.only.is_empty() || chosen(self.only, info.locator)) {
             return;
         }
-        if !self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(info.digest) {
-            return;
-        }
+        let (mode, time) = finish(info.metadata);
+        match self.kept.lock().unwrap_or_else(PoisonError::into_inner).entry(info.digest) {
+            Entry::Occupied(_) => return,
+            Entry::Vacant(place) => place.insert((mode, time)),
+        };
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if failed.is_some() {
             return;
         }
         drop(failed);
-        let written = create(self.store, &info.digest.to_string(), Mode::from(0o644))
-            .and_then(|mut file| file.write_all(bytes));
-        if let Err(error) = written {
+        let written = || {
+            let mut file = create(self.store, &info.digest.to_string(), Mode::from(0o644))?;
+            file.write_all(bytes)?;
+            rustix::fs::fchmod(&file, Mode::from(mode))?;
+            if time.is_some() {
+                // A time that the file system cannot hold is in the manifest all the same.
+                let _ = rustix::fs::futimens(&file, &times(time));
+            }
+            Ok(())
+        };
+        if let Err(error) = written() {
             failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
             failed.get_or_insert(error);
         }
@@ -327,6 +415,8 @@ struct Writer<'a> {
     top: &'a Arc<OwnedFd>,
     store: &'a OwnedFd,
     plan: &'a Plan,
+    /// What [`Keeper`] kept.
+    kept: &'a HashMap<Digest, Finish>,
     /// Folders made, by node; those of the last path stay open.
     folders: BTreeMap<NodeId, Arc<OwnedFd>>,
     /// Node that took each kept content.
@@ -339,6 +429,22 @@ struct Writer<'a> {
 const OPEN: usize = 128;
 
 impl<'a> Writer<'a> {
+    fn all(&mut self, outcome: &Outcome, making: Vec<Make>) -> io::Result<()> {
+        for make in making {
+            match make {
+                Make::Folder(n) => drop(self.folder(n)?),
+                Make::File(i, digest, n) => {
+                    if let Some(a) = outcome.artifacts.get(i) {
+                        self.file(a, digest, n)?;
+                    }
+                }
+                Make::HardLink(first, n) => self.hard_link(first, n)?,
+                Make::Symlink(n, target) => self.symlink(n, &target)?,
+            }
+        }
+        Ok(())
+    }
+
     /// A handle of the folder, which is made if it is not there yet.
     fn folder(&mut self, id: NodeId) -> io::Result<Arc<OwnedFd>> {
         if let Some(open) = self.folders.get(&id) {
@@ -372,8 +478,10 @@ impl<'a> Writer<'a> {
 
     fn file(&mut self, a: &Artifact, digest: Digest, id: NodeId) -> io::Result<()> {
         let (home, name) = self.home(id)?;
-        // Never setuid, and always such that the user can read it and throw it away.
-        let mode = Mode::from((a.metadata.mode.unwrap_or(0o644) & 0o777) | 0o600);
+        let (mode, time) = finish(&a.metadata);
+        let bits = Mode::from(mode);
+        // Permissions and time that it has already.
+        let mut has = None;
         let source = match self.placed.get(&digest).copied() {
             Some(other) => Some(self.home(other)?),
             None => None,
@@ -383,31 +491,31 @@ impl<'a> Writer<'a> {
                 let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                 let mut from =
                     File::from(rustix::fs::openat(from, from_name, flags, Mode::empty())?);
-                io::copy(&mut from, &mut create(&home, name, mode)?)?;
+                io::copy(&mut from, &mut create(&home, name, bits)?)?;
             }
             None => match rustix::fs::renameat(self.store, digest.to_string(), &home, name) {
                 Ok(()) => {
+                    has = self.kept.get(&digest).copied();
                     self.placed.insert(digest, id);
                 }
                 // A content of a container that was opened elsewhere.
                 Err(rustix::io::Errno::NOENT) => {
                     let found = locate_with(self.scanner, self.input, &a.locator, self.options)
                         .map_err(|e| io::Error::new(io::ErrorKind::NotFound, e))?;
-                    create(&home, name, mode)?.write_all(&found.bytes)?;
+                    create(&home, name, bits)?.write_all(&found.bytes)?;
                     self.placed.insert(digest, id);
                 }
                 Err(e) => return Err(e.into()),
             },
         }
         // A file that was just made: there are no links yet that could be followed.
-        rustix::fs::chmodat(&home, name, mode, AtFlags::empty())?;
-        if let Some(time) = a.metadata.mtime.filter(|t| *t >= 0) {
-            let times = Timestamps {
-                last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-                last_modification: Timespec { tv_sec: time, tv_nsec: 0 },
-            };
+        if has.is_none_or(|(m, _)| m != mode) {
+            rustix::fs::chmodat(&home, name, bits, AtFlags::empty())?;
+        }
+        let had = has.and_then(|(_, t)| t);
+        if had != time {
             // A time that the file system cannot hold is in the manifest all the same.
-            let _ = rustix::fs::utimensat(&home, name, &times, AtFlags::empty());
+            let _ = rustix::fs::utimensat(&home, name, &times(time), AtFlags::empty());
         }
         self.files = self.files.saturating_add(1);
         self.bytes = self.bytes.saturating_add(a.size);
