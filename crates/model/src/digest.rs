@@ -20,15 +20,32 @@ impl Digest {
     /// The digest of `parts`, one after the other.
     #[must_use]
     pub fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        let mut hasher = Sha256::new();
-        parts.into_iter().for_each(|part| hasher.update(part));
-        Self(hasher.finalize().into())
+        let mut hashing = Hashing::default();
+        parts.into_iter().for_each(|part| hashing.update(part));
+        hashing.finish()
     }
 
     /// The first 12 hexadecimal digits, for people.
     #[must_use]
     pub fn short(&self) -> String {
         self.to_string()[..12].to_owned()
+    }
+}
+
+/// A digest in the making. A copy of it can be finished, or go on in another way.
+#[derive(Debug, Clone, Default)]
+pub struct Hashing(Sha256);
+
+impl Hashing {
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all bytes that were added.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        Digest(self.0.finalize().into())
     }
 }
 

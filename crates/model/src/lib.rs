@@ -19,7 +19,7 @@ pub use artifact::{
     Proof, Region, RegionClass,
 };
 pub use assessment::{Assessment, Provenance, SCHEMA_VERSION};
-pub use digest::Digest;
+pub use digest::{Digest, Hashing};
 pub use fact::{Fact, Observation, Tri};
 pub use finding::{Evidence, Finding, Judgement, Requirement, Severity, Strength, Verdict};
 pub use locator::{Locator, LocatorError, Step};

@@ -29,7 +29,8 @@ use std::{
 
 use bytes::Bytes;
 use proofmark_model::{
-    Artifact, Coverage, Digest, EntryKind, Locator, Metadata, Problem, ProblemKind, RegionClass,
+    Artifact, Coverage, Digest, EntryKind, Hashing, Locator, Metadata, Problem, ProblemKind,
+    RegionClass,
 };
 
 use crate::{
@@ -79,6 +80,8 @@ const TOGETHER: u64 = 512 << 20;
 const ALWAYS: u64 = 64 << 20;
 /// A content with more bytes in holes than this has no digest: hashing them would mean to make them up.
 const HOLES_HASHED: usize = 4 << 30;
+/// Least distance of marks in the digest of an image.
+const MARK: usize = 1 << 20;
 /// Gaps smaller than this are not handed to the observer.
 const GAP_SHOWN: usize = 16;
 
@@ -108,6 +111,7 @@ pub fn unpack_with(
         deadline,
         order,
         memo: Mutex::default(),
+        marks: Mutex::default(),
         put_off: Mutex::default(),
         output: AtomicU64::new(0),
         entries: AtomicU64::new(0),
@@ -150,6 +154,9 @@ struct Run<'a> {
     order: Order,
     /// What is in each content at each depth; at another depth another cut may apply.
     memo: Mutex<HashMap<(Digest, u32), Cell>>,
+    /// Address of the image, and its digest in the making at some of its bytes: a region that begins where the image
+    /// does is not hashed from the start again.
+    marks: Mutex<(usize, Vec<(usize, Hashing)>)>,
     put_off: Mutex<Vec<Task>>,
     /// Bytes decoded and entries met so far.
     output: AtomicU64,
@@ -208,7 +215,7 @@ impl Run<'_> {
         let mut content = pool.scope(|scope| {
             if let Source::Bytes(bytes) = &input.source {
                 scope.spawn(|_| {
-                    digest.get_or_init(|| self.digest(bytes));
+                    digest.get_or_init(|| self.digest_image(bytes));
                 });
             }
             self.root(input, &|t| scope.spawn(move |s| go(self, s, t)))
@@ -264,8 +271,39 @@ impl Run<'_> {
     }
 
     fn digest(&self, bytes: &Bytes) -> Option<Digest> {
-        (self.holes.bytes_in(bytes) <= HOLES_HASHED)
-            .then(|| Digest::of_parts(self.holes.parts(bytes)))
+        if self.holes.bytes_in(bytes) > HOLES_HASHED {
+            return None;
+        }
+        let (at, mut hashing) = self.mark(bytes).unwrap_or_default();
+        let rest = bytes.get(at..).unwrap_or_default();
+        self.holes.parts(rest).for_each(|part| hashing.update(part));
+        Some(hashing.finish())
+    }
+
+    /// The last mark within a region that begins where the image does.
+    fn mark(&self, bytes: &Bytes) -> Option<(usize, Hashing)> {
+        let marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = marks.0 == bytes.as_ptr() as usize;
+        marks.1.iter().rev().find(|(at, _)| here && *at <= bytes.len()).cloned()
+    }
+
+    /// The digest of the image, with marks on the way.
+    fn digest_image(&self, bytes: &Bytes) -> Option<Digest> {
+        if self.holes.bytes_in(bytes) > HOLES_HASHED {
+            return None;
+        }
+        let marks = || self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        marks().0 = bytes.as_ptr() as usize;
+        let step = (bytes.len() / 64).max(MARK);
+        let (mut hashing, mut at) = (Hashing::default(), 0_usize);
+        for piece in self.holes.parts(bytes).flat_map(|part| part.chunks(step)) {
+            hashing.update(piece);
+            at = at.saturating_add(piece.len());
+            if piece.len() == step {
+                marks().1.push((at, hashing.clone()));
+            }
+        }
+        Some(hashing.finish())
     }
 
     /// The image: never put off, and hashed beside.

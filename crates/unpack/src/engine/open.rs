@@ -10,8 +10,8 @@ use bytes::Bytes;
 use proofmark_model::{Digest, EntryKind, Locator, Problem, ProblemKind, RegionClass, Step};
 
 use super::{
-    Cell, Content, GAP_SHOWN, Opened, Place, Reading, Run, SMALL_OUTPUT, Spawn, Start, TooLarge,
-    check_path, dedup,
+    Cell, Content, GAP_SHOWN, Opened, Order, Place, Reading, Run, SMALL_OUTPUT, Spawn, Start,
+    TooLarge, check_path, dedup,
 };
 use crate::{
     examine::{Examined, Found, examine},
@@ -21,6 +21,9 @@ use crate::{
     split,
     tree::{Body, Node, Part, Slot},
 };
+
+/// Contents from this size on are examined beside hashing.
+const BESIDE: usize = 4 << 20;
 
 impl Run<'_> {
     /// A content that was read: hashed, known already or examined and opened.
@@ -45,7 +48,22 @@ impl Run<'_> {
         if bytes.is_empty() && !whole {
             return Ok(Content::unread(declared, problems));
         }
-        let digest = self.digest(&bytes);
+        let examined = |large| {
+            let budget = self.budget(size, large);
+            let examined = examine(self.scanner, &bytes, &self.holes, &budget);
+            if budget.output_was_refused() && !large { Err(TooLarge) } else { Ok(examined) }
+        };
+        // A long content is examined while it is hashed: there may be no other work for a second thread.
+        let beside = bytes.len() >= BESIDE
+            && self.order == Order::Any
+            && !reading.piece
+            && !self.observer.remembers();
+        let (digest, ahead) = if beside {
+            let (digest, examined) = rayon::join(|| self.digest(&bytes), || examined(large));
+            (digest, Some(examined))
+        } else {
+            (self.digest(&bytes), None)
+        };
         let mut content =
             Content { size, digest, whole, format: "data".into(), problems, node: None };
         // What is in it is found in the whole.
@@ -53,11 +71,6 @@ impl Run<'_> {
             content.format = split::PIECE.into();
             return Ok(content);
         }
-        let examined = |large| {
-            let budget = self.budget(size, large);
-            let examined = examine(self.scanner, &bytes, &self.holes, &budget);
-            if budget.output_was_refused() && !large { Err(TooLarge) } else { Ok(examined) }
-        };
         let show = |content: &Content| {
             if let Some(digest) = digest {
                 self.show(
@@ -103,7 +116,7 @@ impl Run<'_> {
             show(&content);
             return Ok(content);
         }
-        let opened = examined(large).and_then(|examined| {
+        let opened = ahead.unwrap_or_else(|| examined(large)).and_then(|examined| {
             content.format = examined.format.clone();
             self.open(&bytes, digest, &place.locator, place.depth, large, examined)
         });
