@@ -5,7 +5,12 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use proofmark_unpack::{
     budget::Budget,
-    codec::{Decoded, adc, arc, larc, lh3, lzfse, lzh, lzhuf, pkzip, quantum::Quantum, stuffit},
+    codec::{
+        Decoded, adc, arc, larc, lh3, lzfse, lzh, lzhuf, pkzip,
+        quantum::Quantum,
+        stuffit,
+        wim::{self, Method},
+    },
 };
 
 use crate::{Behaviour, OUTPUT, Target};
@@ -37,6 +42,14 @@ static FAMILIES: &[(&str, &[Decode])] = &[
         ],
     ),
     ("codec-cab", &[|i, n, b| quantum(i, n, 10, b), |i, n, b| quantum(i, n, 21, b)]),
+    (
+        "codec-wim",
+        &[
+            |i, n, b| wim::decode(i, n as u64, 32768, Method::Xpress, b),
+            |i, n, b| wim::decode(i, n as u64, 4096, Method::Xpress, b),
+            |i, n, b| wim::decode(i, n as u64, 32768, Method::Lzx, b),
+        ],
+    ),
     (
         "codec-zip",
         &[

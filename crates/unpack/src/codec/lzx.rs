@@ -1,4 +1,5 @@
-//! LZX as cabinets use it: frames of 32 KiB, each from its own compressed bytes, in one window.
+//! LZX as cabinets use it: frames of 32 KiB, each from its own compressed bytes, in one window; and as WIM uses it: each
+//! chunk by itself.
 //!
 //! Source: [MS-PATCH] 2 and the cabinet SDK's description of LZX.
 
@@ -46,6 +47,8 @@ pub struct Lzx {
     pad: bool,
     /// Size for the translation of calls, once the first frame told it.
     translate: Option<Option<i32>>,
+    /// Whether sizes of blocks are those of WIM.
+    short: bool,
     /// All bytes so far, calls not translated.
     plain: Vec<u8>,
 }
@@ -72,8 +75,21 @@ impl Lzx {
             left: 0,
             pad: false,
             translate: None,
+            short: false,
             plain: Vec::new(),
         })
+    }
+
+    /// Decodes a chunk of WIM, of `size` bytes, at most 32 KiB.
+    ///
+    /// # Errors
+    /// What is wrong with the stream; nothing of the chunk is kept.
+    pub fn chunk(input: &[u8], size: usize) -> Result<Vec<u8>, Error> {
+        let mut own = Self::new(15).ok_or(bad("no LZX window has this size"))?;
+        // Calls are always translated, as if there were so many bytes.
+        (own.short, own.translate) = (true, Some(Some(12_000_000)));
+        own.frame(input, size)?;
+        Ok(own.finish())
     }
 
     /// Decodes the next frame, of `size` bytes, from its own compressed bytes; what comes out is kept until
@@ -116,7 +132,11 @@ impl Lzx {
             *bits = Bits::words(bits.input(), bits.position() / 8 + 1);
         }
         let kind = bits.take(3);
-        self.left = bits.take(16) << 8 | bits.take(8);
+        self.left = match self.short {
+            true if bits.take(1) == 1 => FRAME,
+            true => bits.take(16),
+            false => bits.take(16) << 8 | bits.take(8),
+        };
         if self.left == 0 || bits.is_over() {
             return Err(bad("an LZX block without a size"));
         }

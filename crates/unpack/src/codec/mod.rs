@@ -45,7 +45,9 @@ pub mod rar;
 pub mod runs;
 pub mod stuffit;
 pub mod ucl;
+pub mod wim;
 pub(crate) mod window;
+pub mod xpress;
 pub mod xz;
 pub mod zstd;
 
@@ -123,6 +125,20 @@ pub enum Error {
     /// The budget ran out.
     #[error(transparent)]
     Exhausted(#[from] Exhausted),
+}
+
+impl Error {
+    /// The same with its place `by` bytes later.
+    #[must_use]
+    pub fn moved(self, by: usize) -> Self {
+        match self {
+            Self::Truncated { what, at } => Self::Truncated { what, at: at.saturating_add(by) },
+            Self::Malformed { what, at } => Self::Malformed { what, at: at.saturating_add(by) },
+            Self::Checksum { what, at } => Self::Checksum { what, at: at.saturating_add(by) },
+            Self::Unsupported { what, at } => Self::Unsupported { what, at: at.saturating_add(by) },
+            other => other,
+        }
+    }
 }
 
 impl From<Error> for Problem {

@@ -5,10 +5,11 @@
 //! has a name is an entry below the record its name points at; folders' own indexes are not needed for that.
 //! *Integrity*: update sequence of each record; the boot sector's parameters; declared against allocated sizes.
 //! *False negatives*: deleted records are not looked for. *Limits*: the journal is not replayed; EFS contents stay
-//! encrypted; WOF-compressed files are seen as their reparse point. *Sources*: the Linux-NTFS documentation
+//! encrypted; compact files (WOF) whose content is in a WIM file elsewhere. *Sources*: the Linux-NTFS documentation
 //! (`flatcap.github.io/linux-ntfs`), MS-FSCC for reparse tags and LZNT1 (MS-XCA).
 
 mod record;
+mod wof;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +34,7 @@ static ABOUT: &About = about!(
     "NTFS",
     "mtime, symbolic links, hard links, alternate streams; permissions are access lists and not kept",
     "boot sector, update sequence of each record, records in use against records read",
-    "journal not replayed; EFS and WOF contents not decoded",
+    "journal not replayed; EFS contents not decoded, nor compact files (WOF) whose content is in a WIM file",
     "https://flatcap.github.io/linux-ntfs/ntfs/",
     "MS-FSCC, MS-XCA"
 );
@@ -163,7 +164,7 @@ fn emit(
                 entry.kind = EntryKind::Symlink { target: escape(target.as_bytes()) };
             } else if let Some(kind) = links.first(*number, &path) {
                 entry.kind = kind;
-            } else {
+            } else if !wof::fill(image, volume, record, &mut entry) {
                 let stream = record.stream("");
                 // The file system's own tables are indices without content.
                 if stream.is_some() || !path.starts_with(b"$Extend/") {
@@ -178,6 +179,9 @@ fn emit(
             }
             let streams = if matches!(entry.kind, EntryKind::Hardlink { .. }) {
                 Vec::new()
+            } else if wof::is_read(record) {
+                // The compressed stream is the content that was told.
+                record.other_streams().into_iter().filter(|s| s.0 != wof::STREAM).collect()
             } else {
                 record.other_streams()
             };
