@@ -9,7 +9,7 @@ use proofmark_unpack::{
 
 use crate::{Behaviour, OUTPUT, Target};
 
-/// Streams of both generations, the first byte saying which, put together by the writer of the tests of `codec::rar`.
+/// Streams of all generations, the first byte saying which, put together by the writer of the tests of `codec::rar`.
 const SEEDS: &[&str] = &[
     "91d5ee610000555555555555555555554c7fa63a4f14c68b424421a282792d98cde5ce89cd027f369bcf667379d4ae613074 \
      4add137954f5d136745025ae8a04de732d96ce6732aa04ea5b2e744b9d0e8953d1d13d743a2613d9d3d266e89bcb84805429 \
@@ -37,7 +37,12 @@ pub fn target() -> Target {
 /// Decodes the stream twice in one window, the second time on what the first left behind.
 fn check(data: &[u8]) -> u64 {
     let Some((first, stream)) = data.split_first() else { return 0 };
-    let generation = if first & 1 == 0 { Generation::Three } else { Generation::Five };
+    let generation = match first & 3 {
+        0 => Generation::Three,
+        1 => Generation::Five,
+        2 => Generation::One,
+        _ => Generation::Two,
+    };
     let size = 1_usize << (first >> 4);
     let run = || {
         let budget = Budget::new(OUTPUT, 1, 1 << 28, None);

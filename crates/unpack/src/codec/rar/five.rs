@@ -70,7 +70,7 @@ impl Five {
                 block.len() * 8
             };
             w.budget.work(size_bytes.len() as u64 + 3)?;
-            self.block(block, flags & 0x80 != 0, end, w, filters).map_err(|e| moved(e, body))?;
+            self.block(block, flags & 0x80 != 0, end, w, filters).map_err(|e| e.moved(body))?;
             if !whole {
                 return Err(cut);
             }
@@ -154,13 +154,4 @@ fn length(slot: usize, bits: &mut Bits<'_>) -> usize {
     }
     let count = (slot / 4 - 1) as u32;
     ((4 | slot & 3) << count) + bits.take(count) + 2
-}
-
-/// The error with its place counted from the start of the content.
-fn moved(error: Error, by: usize) -> Error {
-    match error {
-        Error::Malformed { what, at } => Error::Malformed { what, at: at + by },
-        Error::Truncated { what, at } => Error::Truncated { what, at: at + by },
-        other => other,
-    }
 }

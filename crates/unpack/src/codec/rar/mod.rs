@@ -1,11 +1,12 @@
-//! RAR 2.9 to 7: matches in a window with Huffman codes, PPMd, and filters over ranges of what comes out.
+//! RAR 1.5 to 7: matches in a window with Huffman codes, sound, PPMd, and filters over ranges of what comes out.
 //!
 //! Contents that were compressed one after another ("solid") are decoded by one [`Unpacker`]: each goes on with the
 //! window of those before it. Everything that comes out is kept until the end and is itself the window, so a dictionary
 //! takes no memory of its own. Filters are undone afterwards, since matches reach for the bytes before that.
 //!
 //! Sources: "RAR 5.0 archive format" (rarlab.com/technote.htm); the stream, whose description was not published, by the
-//! readers of libarchive (BSD). Samples of `rar` decide.
+//! readers of libarchive (BSD); what is before RAR 2.9, by those of The Unarchiver. Samples of `rar` decide, or where
+//! there are none The Unarchiver.
 
 // Tables have a fixed size and are indexed by values below it; positions are those of bytes in memory.
 #![allow(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
@@ -18,7 +19,9 @@ use crate::{budget::Budget, spool::Buffer};
 mod filter;
 mod five;
 mod model;
+mod one;
 mod three;
+mod two;
 
 pub use filter::Filter;
 
@@ -26,9 +29,13 @@ const fn bad(what: &'static str, at: usize) -> Error {
     Error::Malformed { what, at }
 }
 
-/// Which of the two streams.
+/// Which of the four streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Generation {
+    /// RAR 1.5.
+    One,
+    /// RAR 2.
+    Two,
     /// RAR 2.9 to 4.
     Three,
     /// RAR 5 to 7, with dictionaries of at most 4 GiB.
@@ -67,6 +74,8 @@ pub struct Unpacker<'b> {
 }
 
 enum Stream {
+    One(Box<one::One>),
+    Two(Box<two::Two>),
     Three(Box<three::Three>),
     Five(Box<five::Five>),
 }
@@ -78,6 +87,8 @@ impl<'b> Unpacker<'b> {
         let out = Output::new(max, budget);
         let window = Window { out, budget, at: 0, start: 0, end: 0 };
         let stream = match generation {
+            Generation::One => Stream::One(Box::default()),
+            Generation::Two => Stream::Two(Box::default()),
             Generation::Three => Stream::Three(Box::default()),
             Generation::Five => Stream::Five(Box::default()),
         };
@@ -91,6 +102,8 @@ impl<'b> Unpacker<'b> {
         w.end = w.at.saturating_add(size.unwrap_or(usize::MAX));
         let mut filters = Vec::new();
         let result = match &mut self.stream {
+            Stream::One(one) => one.content(input, w),
+            Stream::Two(two) => two.content(input, w),
             Stream::Three(three) => three.content(input, w, &mut filters),
             Stream::Five(five) => five.content(input, w, &mut filters),
         };

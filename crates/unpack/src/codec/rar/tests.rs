@@ -6,6 +6,8 @@ use std::io::Write as _;
 
 use super::*;
 
+pub(crate) mod old;
+
 /// What a stream is made of.
 pub(crate) enum Op {
     Bytes(Vec<u8>),
@@ -39,6 +41,15 @@ impl Bitter {
             *self.bytes.last_mut().unwrap() |= bit << (7 - self.used % 8);
             self.used += 1;
         }
+    }
+
+    /// The bits from this one on.
+    fn after(&self, from: u32) -> Vec<u8> {
+        let mut rest = Self::default();
+        for n in from..self.used {
+            rest.put((self.bytes[n as usize / 8] >> (7 - n % 8) & 1).into(), 1);
+        }
+        rest.bytes
     }
 
     /// The symbol of a code of these lengths.
@@ -359,12 +370,7 @@ fn matches_of_rar_3_in_blocks_and_across_contents() {
     block3(&mut Bitter::default(), &second, true);
     let mut with_head = Bitter::default();
     block3(&mut with_head, &second, true);
-    let mut without = Bitter::default();
-    for n in head..with_head.used {
-        let byte = with_head.bytes[n as usize / 8];
-        without.put((byte >> (7 - n % 8) & 1).into(), 1);
-    }
-    decoded(&mut unpacker, &without.bytes, after.len());
+    decoded(&mut unpacker, &with_head.after(head), after.len());
     assert!(unpacker.finish() == [plain, after].concat());
 }
 

@@ -23,9 +23,9 @@ const PROGRAMS: usize = 1024;
 const LENGTH_BITS: [u8; REPEATS] =
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5];
 const SHORT_BITS: [u8; 8] = [2, 2, 3, 4, 5, 6, 6, 6];
-static LENGTHS: [(usize, u32); REPEATS] = slots(LENGTH_BITS);
-static SHORT: [(usize, u32); 8] = slots(SHORT_BITS);
-static FAR: [(usize, u32); DISTANCES] = {
+pub static LENGTHS: [(usize, u32); REPEATS] = slots(LENGTH_BITS);
+pub static SHORT: [(usize, u32); 8] = slots(SHORT_BITS);
+pub static FAR: [(usize, u32); DISTANCES] = {
     let mut bits = [0; DISTANCES];
     let mut n = 0;
     while n < DISTANCES {
@@ -52,7 +52,7 @@ const fn slots<const N: usize>(bits: [u8; N]) -> [(usize, u32); N] {
     made
 }
 
-fn slot(table: &[(usize, u32)], n: usize, bits: &mut Bits<'_>) -> Result<usize, Error> {
+pub fn slot(table: &[(usize, u32)], n: usize, bits: &mut Bits<'_>) -> Result<usize, Error> {
     let (base, count) = table.get(n).ok_or(bad("a RAR length out of range", bits.consumed()))?;
     Ok(base + bits.take(*count))
 }

@@ -22,6 +22,8 @@ pub struct Head {
     pub end_of_archive: bool,
     /// Of an end: the archive goes on in another volume.
     pub more: bool,
+    /// Of the archive's own: all contents go on with each other's window. RAR 1.5 says it here only.
+    pub solid: bool,
     /// Of the header behind which all others are encrypted: how; of RAR 3 without the salt.
     pub seals: Option<Seal>,
     pub file: Option<File>,
@@ -34,6 +36,8 @@ pub struct Head {
 pub enum Method {
     Stored,
     Packed(Generation),
+    /// Encrypted in a way that is not read, by name.
+    Sealed(&'static str),
     /// A method that is not read, by name.
     Other(&'static str),
 }
@@ -109,7 +113,16 @@ fn version4(data: &[u8], at: usize) -> Option<Head> {
     let flags = read::le16(data, at.checked_add(3)?)?;
     let size = usize::from(read::le16(data, at.checked_add(5)?)?);
     let raw = read::slice(data, at, size).filter(|r| r.len() >= 7)?;
-    if !(0x72..=0x7b).contains(&kind) || check::crc32(raw.get(2..)?) & 0xffff != u32::from(crc) {
+    // A comment in the header of the archive or a file is not part of the sum.
+    let own = match (kind, flags) {
+        (0x73, _) if flags & 2 != 0 => 13,
+        (0x74, _) if flags & 8 != 0 => usize::from(read::le16(raw, 26)?).checked_add(32)?,
+        _ => size,
+    };
+    let right = |end: usize| {
+        raw.get(2..end).is_some_and(|part| check::crc32(part) & 0xffff == u32::from(crc))
+    };
+    if !(0x72..=0x7b).contains(&kind) || !(right(size) || right(own)) {
         return None;
     }
     let mut added = 0u64;
@@ -119,6 +132,7 @@ fn version4(data: &[u8], at: usize) -> Option<Head> {
     let mut head = Head {
         end_of_archive: kind == 0x7b,
         more: flags & 1 != 0,
+        solid: kind == 0x73 && flags & 8 != 0,
         seals: (kind == 0x73 && flags & 0x80 != 0).then(|| Seal::Three(Vec::new())),
         data: at.checked_add(size)?,
         ..Head::default()
@@ -139,15 +153,20 @@ fn version4(data: &[u8], at: usize) -> Option<Head> {
         let name = if flags & 0x200 != 0 { unicode(stored) } else { None };
         let name = name.unwrap_or_else(|| read::until_nul(stored).to_vec());
         let attributes = read::le32(raw, 28)?;
-        let directory = flags & 0xe0 == 0xe0;
+        let version = read::u8(raw, 24)?;
+        let dos_directory = version < 20 && read::u8(raw, 15)? == 0 && attributes & 0x10 != 0;
+        let directory = flags & 0xe0 == 0xe0 || dos_directory;
+        let sealed = flags & 4 != 0;
         head.file = Some(File {
             name: name.iter().map(|b| if *b == b'\\' { b'/' } else { *b }).collect(),
             size: (unpacked != u64::MAX && unpacked != u64::from(u32::MAX)).then_some(unpacked),
-            method: match (read::u8(raw, 25)?, read::u8(raw, 24)?) {
+            method: match (read::u8(raw, 25)?, version) {
+                (_, 0..=15) if sealed => Method::Sealed("as RAR 1.5 does it"),
+                (_, 16..=28) if sealed => Method::Sealed("as RAR 2 does it"),
                 (0x30, _) => Method::Stored,
                 (_, 29..=36) => Method::Packed(Generation::Three),
-                (_, 0..=15) => Method::Other("compression of RAR 1.5"),
-                (_, 16..=28) => Method::Other("compression of RAR 2"),
+                (_, 15) => Method::Packed(Generation::One),
+                (_, 20 | 26) => Method::Packed(Generation::Two),
                 _ => Method::Other("this compression of RAR"),
             },
             solid: flags & 0x10 != 0,
@@ -156,7 +175,7 @@ fn version4(data: &[u8], at: usize) -> Option<Head> {
             unix_mode: (read::u8(raw, 15)? == 3).then_some(attributes),
             owner: (None, None),
             directory,
-            seal: (flags & 4 != 0).then(|| Seal::Three(salt.unwrap_or_default().to_vec())),
+            seal: (sealed && version > 28).then(|| Seal::Three(salt.unwrap_or_default().to_vec())),
             redirect: None,
             split: (flags & 1 != 0, flags & 2 != 0),
         });
@@ -219,6 +238,7 @@ fn version5(data: &[u8], at: usize) -> Option<Head> {
     let mut head = Head {
         end_of_archive: kind == 5,
         more: kind == 5 && vint(raw, at)?.0 & 1 != 0,
+        solid: false,
         seals: if kind == 4 { Some(Seal::five(raw.get(at..)?, false, vint)?) } else { None },
         data: end,
         next: end.checked_add(read::index(added)?)?,

@@ -1,10 +1,11 @@
-//! RAR archives of versions 2.9 to 7.
+//! RAR archives of versions 1.5 to 7.
 //!
 //! An archive is a mark and headers, each with a checksum; the contents stand behind the headers of files. Contents that
 //! go on with the window of those before ("solid") are decoded together, others when asked for. A file that is split
 //! over volumes is put together where the volumes stand one behind the other.
 //!
-//! Sources: RAR 5.0 archive format (rarlab.com/technote.htm); RAR 4 technote; the readers of libarchive (BSD).
+//! Sources: RAR 5.0 archive format (rarlab.com/technote.htm); RAR 4 technote; the readers of libarchive (BSD); what is before RAR 2.9, those
+//! of The Unarchiver.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -35,14 +36,15 @@ static ABOUT: About = About {
     id: "rar",
     name: "RAR",
     family: Family::Archive,
-    revision: 2,
+    revision: 3,
     metadata: "mode, mtime, owner (RAR 5), symbolic and hard links",
     integrity: "CRC of every header, CRC-32 or BLAKE2sp of every content",
-    limits: "compression of RAR 1.5 and 2; dictionaries above 4 GiB; filters of RAR 3 that rar itself does not write; encrypted archives need a password",
+    limits: "archives before RAR 1.5; encryption before RAR 2.9; dictionaries above 4 GiB; filters of RAR 3 that rar itself does not write; encrypted archives need a password",
     sources: &[
         "RAR 5.0 archive format",
         "RAR 4 technote",
         "libarchive (BSD): rar and rar5 readers",
+        "The Unarchiver: readers of RAR 1.5 and 2",
     ],
 };
 
@@ -119,7 +121,9 @@ impl Sums {
 /// All files of the archive, those that are split over volumes put together.
 fn members(region: &Bytes, budget: &Budget, sink: &mut Sink<'_>) -> Vec<Member> {
     let mut found: Vec<Member> = Vec::new();
+    let mut solid = false;
     let walked = walk(region, 0, budget, |head| {
+        solid |= head.solid;
         let Some(file) = &head.file else { return true };
         let piece = region.slice(head.data.min(region.len())..head.next.min(region.len()));
         let cut = head.next > region.len();
@@ -139,6 +143,9 @@ fn members(region: &Bytes, budget: &Budget, sink: &mut Sink<'_>) -> Vec<Member> 
             whole: !file.split.0 && !cut,
             keys: None,
         };
+        if file.method == Method::Packed(Generation::One) {
+            member.file.solid = solid && !found.is_empty();
+        }
         if file.split.0 {
             let text = "the content begins in a volume before this one, which is not here";
             member.problems.push(problem(ProblemKind::Incomplete, text));
@@ -171,6 +178,9 @@ fn members(region: &Bytes, budget: &Budget, sink: &mut Sink<'_>) -> Vec<Member> 
 fn unlock(found: &mut [Member], budget: &Budget, sink: &mut Sink<'_>) {
     let mut ring = Ring::new(budget);
     for member in found.iter_mut() {
+        if matches!(member.file.method, Method::Sealed(_)) {
+            sink.attribute("encrypted", "yes");
+        }
         let Some(seal) = member.file.seal.clone() else { continue };
         sink.attribute("encrypted", "yes");
         let fits = |keys: &Keys| member.fits(keys, budget);
@@ -223,7 +233,7 @@ impl Member {
         let generation = match self.file.method {
             Method::Stored => None,
             Method::Packed(generation) => Some(generation),
-            Method::Other(_) => return false,
+            Method::Other(_) | Method::Sealed(_) => return false,
         };
         let Ok(data) = self.decrypted(keys, stored, budget) else { return false };
         let sums = self.file.sums.clone();
@@ -270,7 +280,13 @@ fn contents(found: &[Member], budget: &Budget) -> Vec<Found> {
             continue;
         }
         match runs.last_mut() {
-            Some(run) if member.file.solid => run.push(n),
+            Some(run)
+                if member.file.solid
+                    && run.first().and_then(|n| found.get(*n)).map(|m| m.file.method)
+                        == Some(member.file.method) =>
+            {
+                run.push(n);
+            }
             _ => runs.push(vec![n]),
         }
     }
@@ -304,6 +320,10 @@ impl Member {
             Method::Other(what) => {
                 Err(Problem::new(ProblemKind::Unsupported, format!("{what} is not read")))
             }
+            Method::Sealed(how) => Err(Problem::new(
+                ProblemKind::Encrypted,
+                format!("it is encrypted {how}, which is not read"),
+            )),
             Method::Stored => Err(Problem::new(ProblemKind::Malformed, "nothing to decode")),
         }
     }

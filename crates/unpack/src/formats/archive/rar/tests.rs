@@ -9,8 +9,12 @@
 
 use super::*;
 use crate::{
-    codec::rar::tests::{Bitter, Op, block3, block5, delta, meaning, plain_ops, prose},
-    formats::testing::open,
+    codec::rar::tests::{
+        Bitter, Op, block3, block5, delta, meaning,
+        old::{Old, Writer, block2, meaning1, meaning2, ops1, ops2, sound},
+        plain_ops, prose,
+    },
+    formats::testing::{open, scratch, tool, torture},
 };
 
 fn number(mut n: usize) -> Vec<u8> {
@@ -72,15 +76,20 @@ impl<'a> Spec<'a> {
     }
 
     fn four(&self) -> Vec<u8> {
+        self.before_five(29, 0)
+    }
+
+    /// As RAR of this version stores it, with more flags.
+    fn before_five(&self, version: u8, flags: u16) -> Vec<u8> {
         let mut raw = vec![0x74];
-        let flags = 0x8000 | u16::from(self.solid) << 4;
+        let flags = 0x8000 | u16::from(self.solid) << 4 | flags;
         raw.extend(flags.to_le_bytes());
         raw.extend((32 + self.name.len() as u16).to_le_bytes());
         raw.extend((self.data.len() as u32).to_le_bytes());
         raw.extend((self.plain.len() as u32).to_le_bytes());
         raw.push(3);
         raw.extend(check::crc32(self.plain).to_le_bytes());
-        raw.extend([0, 0, 0x21, 0, 29, if self.packed { 0x33 } else { 0x30 }]);
+        raw.extend([0, 0, 0x21, 0x28, version, if self.packed { 0x33 } else { 0x30 }]);
         raw.extend((self.name.len() as u16).to_le_bytes());
         raw.extend(0o100_640_u32.to_le_bytes());
         raw.extend(self.name.as_bytes());
@@ -195,4 +204,79 @@ fn links_copies_and_owners() {
     assert_eq!(opened.entries[0].metadata.uid, Some(5));
     assert_eq!(opened.entries[0].metadata.gid, Some(7));
     assert!(opened.content("copy") == plain);
+}
+
+/// An archive before RAR 5, whose own header has these flags.
+fn before_five(flags: u16, members: &[Vec<u8>]) -> Vec<u8> {
+    let mut main = vec![0x73];
+    main.extend(flags.to_le_bytes());
+    main.extend([13, 0, 0, 0, 0, 0, 0, 0]);
+    let main = [&(check::crc32(&main) as u16).to_le_bytes()[..], &main].concat();
+    [V4, &main, &members.concat()].concat()
+}
+
+/// Contents of RAR 1.5 and 2, alone and on each other's window, as The Unarchiver reads them too.
+#[test]
+fn old_archives_as_another_reader_has_them() {
+    let (mut writer, mut recent) = (Writer::default(), vec![0; 4]);
+    let one = meaning1(b"", &mut recent, &ops1());
+    let input = writer.content(&ops1());
+    let ops = [Old::Again(2, 30), Old::Long(300, 255), Old::Bytes(prose(90)), Old::Again(0, 9)];
+    let two = meaning1(&one, &mut recent, &ops);
+    let after = writer.content(&ops);
+    let (a, b) =
+        (Spec::new("one", &input, &one, true, false), Spec::new("two", &after, &two, true, false));
+    // In RAR 1.5 only the archive says that contents go on with each other.
+    let first = before_five(8, &[a.before_five(15, 0), b.before_five(15, 0)]);
+
+    let mut out = Bitter::default();
+    let wave: Vec<u8> = (0..3000_u32).map(|n| (n * n / 90 + n % 2 * 40) as u8).collect();
+    block2(&mut out, &ops2(), false, true);
+    sound(&mut out, &wave, 2, false);
+    let text = [meaning2(b"", &ops2()), wave].concat();
+    let alone: Vec<_> = [20, 26]
+        .iter()
+        .zip(["c20", "c26"])
+        .map(|(version, name)| {
+            Spec::new(name, &out.bytes, &text, true, false).before_five(*version, 0)
+        })
+        .collect();
+    let second = before_five(0, &alone);
+
+    for (archive, files) in [
+        (&first, vec![("one", &one), ("two", &two)]),
+        (&second, vec![("c20", &text), ("c26", &text)]),
+    ] {
+        let opened = open(&Rar, archive);
+        assert_eq!(opened.problems, []);
+        let dir = scratch();
+        std::fs::write(dir.path().join("a.rar"), archive).unwrap();
+        for (name, plain) in files {
+            assert!(opened.content(name)[..] == plain[..], "{name}");
+            tool(dir.path(), "unar", &format!("unar -q -f -D a.rar {name} >&2"));
+            assert!(std::fs::read(dir.path().join(name)).unwrap() == *plain, "unar, {name}");
+        }
+    }
+    torture(&Rar, &second);
+    let wrong = Spec::new("wrong", &input, &two[..], true, false);
+    let opened = open(&Rar, &before_five(8, &[wrong.before_five(15, 0)]));
+    let loaded = opened.entries[0].blob.load(&Budget::ample());
+    assert_eq!(loaded.problems[0].kind, ProblemKind::Checksum);
+}
+
+/// The encryption of old archives is named; nothing is made of it.
+#[test]
+fn old_encryption_is_refused_with_the_reason() {
+    let plain = prose(64);
+    for (version, name) in [(15, "RAR 1.5"), (20, "RAR 2"), (26, "RAR 2")] {
+        for packed in [true, false] {
+            let sealed = Spec::new("sealed", &plain, &plain, packed, false).before_five(version, 4);
+            let opened = open(&Rar, &before_five(0, &[sealed]));
+            assert_eq!(opened.attribute("encrypted"), "yes");
+            let entry = &opened.entries[0];
+            assert_eq!(entry.problems[0].kind, ProblemKind::Encrypted);
+            assert!(entry.problems[0].message.contains(name), "{:?}", entry.problems);
+            assert_eq!(entry.blob.size(), 0);
+        }
+    }
 }
