@@ -5,6 +5,9 @@
 //! such only if all but the last have the same size, as every tool makes them; names alone are chance too often.
 //! Where a piece between others is missing, nothing is put together, and the first one that is there says which.
 //!
+//! Cabinets are told by their headers, which name the one before and the one after; what is too large to be looked into
+//! for that is left alone.
+//!
 //! Only files of one container or folder are put together. A file that is the input itself has no files beside it,
 //! because the sandbox lets nothing else be read; [`alone`] says to name the folder instead.
 //!
@@ -20,6 +23,7 @@ use proofmark_model::{EntryKind, Problem, ProblemKind, locator::escape};
 use crate::{
     budget::Budget,
     format::{Blob, Entry, Load, Loaded},
+    formats::archive::cab::{self, Link},
     spool::Buffer,
 };
 
@@ -146,6 +150,80 @@ pub(crate) fn alone(name: &str, cut: bool) -> Option<Problem> {
     })
 }
 
+/// Largest cabinet that is looked into, and how much of all.
+const CABINET_MAX: u64 = 64 << 20;
+const CABINETS_MAX: u64 = 256 << 20;
+
+/// Adds the wholes of cabinets that go on with each other; gives back the positions of those that were put together.
+fn join_cabinets(entries: &mut Vec<Entry>) -> HashSet<usize> {
+    let names = |entry: &Entry| {
+        let path = entry.path.to_ascii_lowercase();
+        let is = entry.kind == EntryKind::File && path.ends_with(b".cab") && entry.blob.size() > 36;
+        is.then_some(path)
+    };
+    let named: Vec<(Vec<u8>, usize)> =
+        entries.iter().enumerate().filter_map(|(n, e)| Some((names(e)?, n))).collect();
+    if named.len() < 2 {
+        return HashSet::new();
+    }
+    let mut left = CABINETS_MAX;
+    let mut found: BTreeMap<Vec<u8>, (usize, Link)> = BTreeMap::new();
+    for (path, n) in named {
+        let Some(entry) = entries.get(n) else { continue };
+        let size = entry.blob.size();
+        let data = match &entry.blob {
+            Blob::Bytes(data) => data.clone(),
+            Blob::Lazy(_) if size > CABINET_MAX.min(left) => continue,
+            blob => {
+                left = left.saturating_sub(size);
+                // What this costs is bounded here; the content is paid for when it is read.
+                blob.load(&Budget::new(size, 1, size.saturating_mul(64), None)).bytes
+            }
+        };
+        if let Some(link) = cab::link(&data) {
+            found.insert(path, (n, link));
+        }
+    }
+    let folder =
+        |path: &[u8]| path.iter().rposition(|b| *b == b'/').map_or(0, |at| at.saturating_add(1));
+    let next = |path: &[u8], link: &Link| {
+        let name = link.next.as_ref()?.to_ascii_lowercase();
+        let path = [path.get(..folder(path))?, &name].concat();
+        let (n, other) = found.get(&path)?;
+        link.leads_to(other).then_some((path, *n, other))
+    };
+    let mut pieces = HashSet::new();
+    let mut wholes = Vec::new();
+    for (path, (first, link)) in &found {
+        if link.previous.is_some() {
+            continue;
+        }
+        let mut set = vec![*first];
+        let mut here = (path.clone(), link);
+        // Places in a set go up, so this ends.
+        while let Some((path, n, link)) = next(&here.0, here.1) {
+            set.push(n);
+            here = (path, link);
+        }
+        let (Some(one), Some(last)) =
+            (entries.get(*first), set.last().and_then(|n| entries.get(*n)))
+        else {
+            continue;
+        };
+        if set.len() > 1 && set.iter().all(|n| !pieces.contains(n)) {
+            let end = last.path.get(folder(&last.path)..).unwrap_or_default();
+            let blobs = set.iter().filter_map(|n| Some(entries.get(*n)?.blob.clone())).collect();
+            wholes.push(Entry::file(
+                [&one.path, &b"-"[..], end].concat(),
+                Blob::Lazy(Arc::new(Whole(blobs))),
+            ));
+            pieces.extend(set);
+        }
+    }
+    entries.extend(wholes);
+    pieces
+}
+
 /// Adds the wholes of all pieces among `entries`; gives back the positions of pieces that were put together.
 pub(crate) fn join(entries: &mut Vec<Entry>) -> HashSet<usize> {
     let mut sets: BTreeMap<(Vec<u8>, Names, String), BTreeMap<usize, usize>> = BTreeMap::new();
@@ -161,7 +239,7 @@ pub(crate) fn join(entries: &mut Vec<Entry>) -> HashSet<usize> {
             set.insert(place, i);
         }
     }
-    let mut pieces = HashSet::new();
+    let mut pieces = join_cabinets(entries);
     for ((_, names, base), set) in sets {
         // A rar or zip alone, or one file that happens to end in digits.
         let (Some((lowest, first)), Some((_, last))) =
@@ -259,6 +337,26 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+
+    /// A set in one folder, beside cabinets that are none of it.
+    #[test]
+    fn cabinets_of_a_set_are_found_by_their_headers() {
+        let (cabinets, _) = cab::tests::three(true);
+        let file =
+            |path: &str, n: usize| Entry::file(path, Blob::Bytes(Bytes::from(cabinets[n].clone())));
+        let mut all = vec![
+            file("d/three.cab", 2),
+            file("d/TWO.CAB", 1),
+            file("e/two.cab", 1),
+            file("d/One.cab", 0),
+            file("f/one.cab", 0),
+            Entry::file("d/x.cab", Blob::Bytes(Bytes::from(vec![b'x'; 99]))),
+        ];
+        let pieces = join(&mut all);
+        assert_eq!((pieces, all.len()), (HashSet::from([0, 1, 3]), 7));
+        assert_eq!(all[6].path, b"d/One.cab-three.cab");
+        assert!(all[6].blob.load(&Budget::ample()).bytes == cabinets.concat());
+    }
 
     fn entries(files: &[(&str, usize)]) -> Vec<Entry> {
         let file = |(name, size): &(&str, usize)| {

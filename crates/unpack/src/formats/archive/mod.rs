@@ -12,7 +12,7 @@ use crate::{
 mod ar;
 mod arc;
 mod arj;
-mod cab;
+pub(crate) mod cab;
 mod cpio;
 mod dmg;
 mod lha;
