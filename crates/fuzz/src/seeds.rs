@@ -100,6 +100,12 @@ const MADE: &[(&str, &str, &str)] = &[
         "coreutils",
         "printf 'UmFyIRoHAM+QcwAADQAAAAAAAABmcXQAgCEAlQAAAJoAAAADkb/YDgAAIQAdMwEAoIEAAGEVVVVVVVVVVVVVUx/pjpPE+aLAsUMgiMVjcSZkdkkjjUbkMXjceh8UijMh7MjcOkLMjTMkkRZkkjcdiMRjsdh0kj0RiTMiTMZkObDMkLMZkUkMebEXZkbiREA7lHBBDgbcAGsAAAAAwAAAADAAAACgOAAAAB4AAAAGhKYiAVqtVqtVqtVqtVqtVqtVqtVqtVqtVqtAAHFMdACAIQBJAAAAjQAAAANReBDzAAAhAB0zAQCggQAAcKUAc++Ire9oHW/TZ+AYGMTQzY7uwGR6NVFoz6uIJrda2uNREqyDUbTPcH+sO8LtMfUzP7rjOvwoI8W7k5gQ2wltwbRly9xsnawEsHsAAAcA' | base64 -d >out",
     ),
+    // Linked into an image, so no tool writes it by itself: three files, and one in a folder, of an image of big-endian order.
+    (
+        "vxworks-memfs",
+        "coreutils",
+        "printf 'AFdJTkQgdmVyc2lvbiA1LjUAYS5odG1sAGIuanMAc3ViAGMAZC5jc3MAAAA8aHRtbD5vbmU8L2h0bWw+YWxlcnQoMSl4e30AbG9uZyBjb250ZW50IG9mIGZvdXJwAAAAgAAQEoAAECwAAAAAAAAAEIAAEBmAABA8AAAAAAAAAAiAABAigAAQRAAAAAAAAAADgAAQJIAAEEgAAAAAAAAAFIAAEB4AAAAAgAAQsAAAAAGAABAigAAQXAAAAAAAAAAB' | base64 -d >out",
+    ),
     ("ihex", "binutils", "objcopy -I binary -O ihex tree/text out"),
     ("srec", "binutils", "objcopy -I binary -O srec tree/text out"),
 ];

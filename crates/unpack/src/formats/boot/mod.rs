@@ -17,6 +17,7 @@ pub mod uefi;
 pub mod uefi_variables;
 pub mod uimage;
 pub mod vxworks;
+pub mod vxworks_memfs;
 
 /// All formats of this family.
 pub static FORMATS: &[&dyn Format] = &[
@@ -42,6 +43,7 @@ pub static FORMATS: &[&dyn Format] = &[
     &uefi_variables::FORMAT,
     &uimage::FORMAT,
     &vxworks::Symbols,
+    &vxworks_memfs::MemFs,
 ];
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ static ABOUT: &About = about!(
     "vxhunter (entries of version 6)"
 );
 
-const MARK: &[u8] = b"WIND version ";
+/// The kernel's version text.
+pub(super) const MARK: &[u8] = b"WIND version ";
 /// Bytes of an entry: version 5, and version 6, which has one word more.
 const ENTRIES: [usize; 2] = [16, 20];
 const LEAST: usize = 250;
@@ -80,9 +81,8 @@ fn table(data: &[u8]) -> Option<Table> {
         (length >= LEAST.checked_mul(entry)?).then_some(Table { start, length, entry, order })
     };
     let spread = |table: &Table| {
-        let rows = (table.start..table.start.saturating_add(table.length)).step_by(table.entry);
-        let names = || rows.clone().filter_map(|at| symbol(data, at, table.entry, table.order));
-        let (low, high) = (names().map(|n| n.0).min(), names().map(|n| n.0).max());
+        let names = || table.rows(data).map(|row| row.0);
+        let (low, high) = (names().min(), names().max());
         high.zip(low).map(|(high, low)| high.wrapping_sub(low))
     };
     let mut start = 0_usize;
@@ -110,7 +110,7 @@ fn text(data: &[u8], at: usize) -> Option<&str> {
 }
 
 /// What has to be added to a place in the content to get its address.
-fn base(data: &[u8], names: &BTreeSet<u32>) -> Option<u32> {
+pub(super) fn base(data: &[u8], names: &BTreeSet<u32>) -> Option<u32> {
     let first = *names.first()?;
     let few: Vec<usize> = names.iter().take(12).map(|n| n.wrapping_sub(first) as usize).collect();
     let span = *few.last()?;
@@ -130,6 +130,20 @@ fn base(data: &[u8], names: &BTreeSet<u32>) -> Option<u32> {
     (good && found.next().is_none()).then_some(one)
 }
 
+impl Table {
+    fn rows(self, data: &[u8]) -> impl Iterator<Item = (u32, u32, &'static str)> {
+        let rows = (self.start..self.start.saturating_add(self.length)).step_by(self.entry);
+        rows.filter_map(move |at| symbol(data, at, self.entry, self.order))
+    }
+}
+
+/// The byte order, and what has to be added to a place in the content to get its address, by the symbol table.
+pub(super) fn load_address(data: &[u8]) -> Option<(Order, u32)> {
+    let table = table(data)?;
+    let names = table.rows(data).map(|row| row.0).collect();
+    Some((table.order, base(data, &names)?))
+}
+
 impl Format for Symbols {
     fn about(&self) -> &'static About {
         ABOUT
@@ -145,12 +159,9 @@ impl Format for Symbols {
             return None;
         }
         budget.work((data.len() / 8) as u64).ok()?;
-        let Table { start, length, entry, order } = table(data)?;
-        let mut found = Candidate::new(start, length, Proof::LengthsConsistent);
-        let rows: Vec<_> = (start..start.checked_add(length)?)
-            .step_by(entry)
-            .filter_map(|at| symbol(data, at, entry, order))
-            .collect();
+        let table = table(data)?;
+        let mut found = Candidate::new(table.start, table.length, Proof::LengthsConsistent);
+        let rows: Vec<_> = table.rows(data).collect();
         let names: BTreeSet<u32> = rows.iter().map(|row| row.0).collect();
         let base = base(data, &names);
         let mut list = String::new();
@@ -180,12 +191,12 @@ impl Format for Symbols {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::formats::testing::{noise, open_at, torture};
 
     /// Texts, then a table in the order given, loaded at 0x80001000.
-    fn build(big: bool, entry: usize) -> Vec<u8> {
+    pub fn build(big: bool, entry: usize) -> Vec<u8> {
         let mut image = noise(1000, 3);
         image.extend(b"\0\0WIND version 2.6\0");
         let mut names = Vec::new();
