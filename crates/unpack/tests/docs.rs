@@ -18,6 +18,14 @@ fn the_table_of_formats_is_current() {
     );
 }
 
+#[test]
+fn the_page_of_keys_names_the_formats_that_keys_open() {
+    let page = page("keys.md");
+    for id in proofmark_unpack::table::OPENED_BY_KEY {
+        assert!(page.contains(&format!("`{id}`")), "{id}");
+    }
+}
+
 /// The worked example is the file that these tests compile and the engine's tests run.
 #[test]
 fn the_worked_example_is_the_code() {
