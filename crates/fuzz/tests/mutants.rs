@@ -23,8 +23,9 @@ fn damaged_images_of_every_kind_are_survived() {
     for (format, images) in &made.images {
         for image in images {
             mutants::survive(format, image);
-            // What is not damaged is recognised from its first byte to its last but padding.
-            if read.contains(format) {
+            // What is not damaged is recognised from its first byte to its last but padding. The image around the files of
+            // a memory device has no format.
+            if read.contains(format) && *format != "vxworks-memfs" {
                 let outcome =
                     unpack(Input::bytes("whole", image.clone()), &Options::default(), &());
                 let c = &outcome.coverage;

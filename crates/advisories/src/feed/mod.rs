@@ -86,7 +86,11 @@ pub struct Problem {
 
 impl Problem {
     fn of(file: &str, record: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), record: record.into(), reason: reason.into(), cut: false }
+        let mut record = record.into();
+        if record.is_empty() {
+            record.push_str("a record without a name");
+        }
+        Self { file: file.to_owned(), record, reason: reason.into(), cut: false }
     }
 }
 

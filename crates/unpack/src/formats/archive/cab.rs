@@ -130,11 +130,12 @@ fn header(data: &[u8]) -> Option<Header> {
 }
 
 /// The cabinet that `data` begins with and those of its set that follow: where each begins.
-fn set(data: &[u8]) -> Vec<(usize, Header)> {
+fn set(data: &[u8], budget: &Budget) -> Vec<(usize, Header)> {
     let mut found: Vec<(usize, Header)> = Vec::new();
     let mut at = 0_usize;
     while let Some(head) = data.get(at..).and_then(header) {
-        if found.last().is_some_and(|(_, before)| !before.link.leads_to(&head.link)) {
+        let goes_on = found.last().is_none_or(|(_, before)| before.link.leads_to(&head.link));
+        if !goes_on || budget.work(head.files_at as u64).is_err() {
             break;
         }
         let next = at.saturating_add(head.size);
@@ -362,9 +363,9 @@ impl Format for Cab {
         const { &[Magic::anywhere(b"MSCF\0\0\0\0")] }
     }
 
-    fn probe(&self, data: &Bytes, at: usize, _: &Budget) -> Option<Candidate> {
+    fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
         let archive = data.get(at..)?;
-        let (last, head) = set(archive).pop()?;
+        let (last, head) = set(archive, budget).pop()?;
         let end = last.checked_add(head.size)?;
         let mut found = Candidate::new(at, end.min(archive.len()), Proof::LengthsConsistent);
         if end > archive.len() {
@@ -374,7 +375,7 @@ impl Format for Cab {
     }
 
     fn open(&self, region: &Bytes, _: Option<Bytes>, budget: &Budget, sink: &mut Sink<'_>) {
-        let cabinets = set(region);
+        let cabinets = set(region, budget);
         let (all, own) = folders(region, &cabinets, budget);
         let contents: Vec<_> = all
             .into_iter()

@@ -8,7 +8,6 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use memchr::memmem;
 use proofmark_model::Proof;
 
 use crate::{
@@ -27,13 +26,15 @@ static ABOUT: &About = about!(
     "VxWorks symbol table",
     "address, kind and name of each symbol",
     "250 well-formed entries in a row",
-    "one table of an image; version 7",
+    "one table of an image; version 7; images above 64 MiB",
     "binwalk, structures/vxworks.rs",
     "vxhunter (entries of version 6)"
 );
 
 /// The kernel's version text.
 pub(super) const MARK: &[u8] = b"WIND version ";
+/// Largest content that is taken for an image: it is searched for tables several times.
+pub(super) const LARGEST: usize = 64 << 20;
 /// Bytes of an entry: version 5, and version 6, which has one word more.
 const ENTRIES: [usize; 2] = [16, 20];
 const LEAST: usize = 250;
@@ -155,7 +156,7 @@ impl Format for Symbols {
 
     fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
         // Once for each content.
-        if memmem::find(data, MARK) != Some(at) {
+        if data.len() > LARGEST || budget.find(data, MARK, 0).ok()? != Some(at) {
             return None;
         }
         budget.work((data.len() / 8) as u64).ok()?;
@@ -223,7 +224,7 @@ pub(super) mod tests {
     fn symbols_have_their_names() {
         for (big, entry) in [(true, 16), (false, 16), (true, 20), (false, 20)] {
             let image = build(big, entry);
-            let at = memmem::find(&image, MARK).unwrap();
+            let at = memchr::memmem::find(&image, MARK).unwrap();
             let opened = open_at(&Symbols, &image, at).unwrap();
             assert_eq!(
                 (opened.candidate.length, opened.attribute("symbols")),
@@ -238,7 +239,7 @@ pub(super) mod tests {
     #[test]
     fn short_runs_are_no_table() {
         let image = build(true, 16);
-        let at = memmem::find(&image, MARK).unwrap();
+        let at = memchr::memmem::find(&image, MARK).unwrap();
         assert!(open_at(&Symbols, &image[..image.len() - 2000], at).is_none());
         torture(&Symbols, &image[at..]);
     }

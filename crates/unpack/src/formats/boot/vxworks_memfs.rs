@@ -24,10 +24,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use memchr::memmem;
 use proofmark_model::{EntryKind, Metadata, Problem, ProblemKind, Proof};
 
-use super::vxworks::{self, MARK};
+use super::vxworks::{self, LARGEST, MARK};
 use crate::{
     budget::Budget,
     format::{About, Blob, Candidate, Entry, Format, Magic, Sink},
@@ -44,7 +43,7 @@ static ABOUT: &About = about!(
     "VxWorks files of the memory device (memDrv)",
     "paths",
     "pointers and lengths of all files agree",
-    "images with addresses of 64 bits, inside an ELF program, or in parts loaded apart; fewer than three files",
+    "images with addresses of 64 bits, inside an ELF program, or in parts loaded apart; fewer than three files; images above 64 MiB",
     "VxWorks, memDrv.h and memDrv.c",
     "VxWorks manual, memdrvbuild"
 );
@@ -208,7 +207,7 @@ impl Tree {
 }
 
 /// Rows of files whose contents follow each other, wherever the image is loaded: the names they point to.
-fn chain(data: &[u8], start: usize, order: Order) -> Option<BTreeSet<u32>> {
+fn chain(data: &[u8], start: usize, order: Order, budget: &Budget) -> Option<BTreeSet<u32>> {
     let mut names = BTreeSet::new();
     let mut end: Option<u32> = None;
     let mut at = start;
@@ -232,6 +231,7 @@ fn chain(data: &[u8], start: usize, order: Order) -> Option<BTreeSet<u32>> {
             break;
         }
         at = at.checked_add(ROW)?;
+        budget.work(ROW as u64).ok()?;
     }
     (names.len() >= CHAIN).then_some(names)
 }
@@ -245,7 +245,7 @@ fn load_address(data: &[u8], budget: &Budget) -> Option<(Order, u32)> {
     let mut at = 0_usize;
     while at < data.len() && tries < TRIES {
         for order in [Order::Big, Order::Little] {
-            if let Some(names) = chain(data, at, order) {
+            if let Some(names) = chain(data, at, order, budget) {
                 tries = tries.saturating_add(1);
                 budget.work(data.len() as u64).ok()?;
                 if let Some(base) = vxworks::base(data, &names) {
@@ -328,7 +328,7 @@ impl Format for MemFs {
 
     fn probe(&self, data: &Bytes, at: usize, budget: &Budget) -> Option<Candidate> {
         // Once for each content.
-        if memmem::find(data, MARK) != Some(at) {
+        if data.len() > LARGEST || budget.find(data, MARK, 0).ok()? != Some(at) {
             return None;
         }
         budget.work((data.len() / 2) as u64).ok()?;
@@ -439,7 +439,7 @@ mod tests {
     }
 
     fn found(image: &[u8]) -> Option<crate::formats::testing::Opened> {
-        open_at(&MemFs, image, memmem::find(image, MARK).unwrap())
+        open_at(&MemFs, image, memchr::memmem::find(image, MARK).unwrap())
     }
 
     #[test]
@@ -459,7 +459,7 @@ mod tests {
             assert!(opened.names().len() == all.len(), "bytes are left: {:?}", opened.names());
         }
         let image = build(Order::Big, |_, _, word| word);
-        torture(&MemFs, &image[memmem::find(&image, MARK).unwrap()..]);
+        torture(&MemFs, &image[memchr::memmem::find(&image, MARK).unwrap()..]);
     }
 
     /// The address that the symbol table gives away is enough, where each folder has few files.
