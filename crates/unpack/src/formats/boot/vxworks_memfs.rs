@@ -10,7 +10,7 @@
 //! | 3 | bytes | rows |
 //!
 //! Nothing marks the array, so it is proven by what it says. The load address is the one under which the image's symbol
-//! table has names (see [`vxworks`](super::vxworks)), else the one under which the names of four or more rows of contents
+//! table has names (see [`vxworks`]), else the one under which the names of four or more rows of contents
 //! that follow each other are the beginnings of texts. Under it a tree counts if each of its pointers lies in the image,
 //! each name is a name, and at least three contents lie one behind the other with nothing but alignment between them.
 //!
